@@ -1,0 +1,71 @@
+"use client";
+
+import { Settings2 } from "lucide-react";
+import { useEffect, useId, useRef, useState } from "react";
+
+interface SettingsMenuProps {
+  readonly clearOnReconnect: boolean;
+  readonly onClearOnReconnect: (value: boolean) => void;
+}
+
+/** The few things that a reader can choose. */
+export function SettingsMenu({ clearOnReconnect, onClearOnReconnect }: SettingsMenuProps) {
+  const id = useId();
+  const [open, setOpen] = useState(false);
+  const root = useRef<HTMLDivElement>(null);
+  const button = useRef<HTMLButtonElement>(null);
+
+  useEffect(() => {
+    if (!open) return;
+    const onPointer = (event: PointerEvent) => {
+      if (!root.current?.contains(event.target as Node)) setOpen(false);
+    };
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key !== "Escape") return;
+      setOpen(false);
+      button.current?.focus();
+    };
+    document.addEventListener("pointerdown", onPointer);
+    document.addEventListener("keydown", onKey);
+    return () => {
+      document.removeEventListener("pointerdown", onPointer);
+      document.removeEventListener("keydown", onKey);
+    };
+  }, [open]);
+
+  return (
+    <div ref={root} className="relative">
+      <button
+        ref={button}
+        type="button"
+        aria-label="Settings"
+        aria-expanded={open}
+        aria-controls={id}
+        onClick={() => setOpen(!open)}
+        className="-mr-2 grid size-11 place-items-center rounded-lg text-ink-soft hover:text-ink"
+      >
+        <Settings2 aria-hidden="true" className="size-5" />
+      </button>
+      <div
+        id={id}
+        hidden={!open}
+        className="absolute top-full right-0 z-20 w-72 rounded-xl border border-line-strong bg-surface p-4"
+      >
+        <label className="flex items-start gap-3">
+          <input
+            type="checkbox"
+            checked={clearOnReconnect}
+            onChange={(event) => onClearOnReconnect(event.target.checked)}
+            className="mt-0.5 size-5 shrink-0 accent-(--accent)"
+          />
+          <span>
+            <span className="block font-medium">Clear old hints when reconnecting</span>
+            <span className="mt-1 block text-ink-soft text-sm">
+              Pinned hints stay, and so does one that is still being written.
+            </span>
+          </span>
+        </label>
+      </div>
+    </div>
+  );
+}

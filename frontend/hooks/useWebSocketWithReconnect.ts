@@ -1,0 +1,82 @@
+"use client";
+
+import { useCallback, useEffect, useRef, useState } from "react";
+import {
+  type ConnectionState,
+  INITIAL_STATE,
+  RelayClient,
+  type RelayClientOptions,
+} from "@/lib/relay/client";
+import { browserEnvironment, type Environment } from "@/lib/relay/environment";
+import { developmentLog } from "@/lib/relay/log";
+import { memoryPositions } from "@/lib/relay/store";
+import { subprotocols } from "@/lib/token";
+
+export interface ReconnectOptions
+  extends Pick<RelayClientOptions, "onDelivery" | "onConnected" | "positions"> {
+  /** Sent as a subprotocol, which stays out of logs. A new one reconnects. */
+  readonly token?: string | null;
+  /** The world around the connection; tests bring their own. */
+  readonly environment?: Environment;
+}
+
+export interface ReconnectingWebSocket extends ConnectionState {
+  readonly isConnected: boolean;
+  /** Tries now instead of waiting for the next try. */
+  readonly retryNow: () => void;
+  /** Sends one message; false when there is no connection. */
+  readonly send: (message: { readonly type: string }) => boolean;
+}
+
+/**
+ * Holds a connection to the relay from mount to unmount, and reconnects whenever it breaks.
+ *
+ * @param url the socket's address with the session in its query; null waits for one
+ * @param options callbacks may change from render to render, without a new connection
+ */
+export function useWebSocketWithReconnect(
+  url: string | null,
+  options: ReconnectOptions = {},
+): ReconnectingWebSocket {
+  const [state, setState] = useState<ConnectionState>(INITIAL_STATE);
+  const memory = useRef({ url, positions: memoryPositions() });
+  const client = useRef<RelayClient | null>(null);
+  const latest = useRef(options);
+  const { token = null, environment, positions } = options;
+
+  useEffect(() => {
+    latest.current = options;
+  });
+
+  useEffect(() => {
+    if (url === null) return;
+    // A position means nothing in another session, and survives a second mount of the same.
+    if (memory.current.url !== url) memory.current = { url, positions: memoryPositions() };
+    const mine = new RelayClient(
+      {
+        url,
+        positions: positions ?? memory.current.positions,
+        protocols: () => subprotocols(token),
+        onState: setState,
+        onDelivery: (delivery) => latest.current.onDelivery?.(delivery),
+        onConnected: (again) => latest.current.onConnected?.(again),
+        log: developmentLog(),
+      },
+      environment ?? browserEnvironment(),
+    );
+    client.current = mine;
+    mine.open();
+    return () => {
+      mine.close();
+      client.current = null;
+      setState(INITIAL_STATE);
+    };
+  }, [url, token, environment, positions]);
+
+  const retryNow = useCallback(() => client.current?.retryNow(), []);
+  const send = useCallback<ReconnectingWebSocket["send"]>(
+    (message) => client.current?.send(message) ?? false,
+    [],
+  );
+  return { ...state, isConnected: state.status === "connected", retryNow, send };
+}

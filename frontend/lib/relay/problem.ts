@@ -1,0 +1,44 @@
+import { closeName } from "./codes";
+
+/** Why the client stopped and won't come back by itself. */
+export type ProblemKind =
+  | "unauthorized"
+  | "bad_request"
+  | "limit_reached"
+  | "kicked"
+  | "ended"
+  | "mixed_content"
+  | "bad_address";
+
+export interface Problem {
+  readonly kind: ProblemKind;
+  /** What the relay or the browser said about it; may be empty. */
+  readonly detail: string;
+}
+
+/** Returns the problem behind a close code that stays away. */
+export function problemOfClose(code: number, detail: string): Problem {
+  const name = closeName(code);
+  switch (name) {
+    case "unauthorized":
+    case "bad_request":
+    case "limit_reached":
+    case "kicked":
+      return { kind: name, detail };
+    default:
+      // Codes of this range are refusals, also those that the table doesn't have yet.
+      return { kind: code >= 4100 && code <= 4199 ? "bad_request" : "ended", detail };
+  }
+}
+
+/** Returns the problem behind what `new WebSocket` threw. */
+export function problemOfThrow(error: unknown): Problem {
+  const name = error instanceof Error || error instanceof DOMException ? error.name : "";
+  const detail = error instanceof Error ? error.message : String(error);
+  return { kind: name === "SecurityError" ? "mixed_content" : "bad_address", detail };
+}
+
+/** Tells whether the relay turned the page away, rather than the conversation having ended. */
+export function isRefusal(problem: Problem): boolean {
+  return !["ended", "mixed_content", "bad_address"].includes(problem.kind);
+}

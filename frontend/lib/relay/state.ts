@@ -1,0 +1,248 @@
+import type { Delivery } from "./delivery";
+import { appendToHint, type Hint, markHint, putHint, requestCancel } from "./hint";
+import { type Line, putLine } from "./line";
+import type { MessageOf } from "./messages";
+import { addNotice, errorNotice, type Notice, unrecoveredNotice } from "./notice";
+import { comparePositions, isCovered, type Position, parsePosition } from "./position";
+
+export const MAX_HINTS = 500;
+export const MAX_LINES = 5_000;
+/** Lines go by the batch: the transcript moves once in a while, not with each new line. */
+const LINES_SLACK = 250;
+const MAX_COMMANDS = 50;
+const MAX_ACKS = 100;
+const MAX_DISMISSED = 100;
+const MAX_SPEAKERS = 200;
+
+/** Who is watching. */
+export interface Presence {
+  readonly facilitators: number;
+  readonly who: readonly string[];
+}
+
+/** What a facilitator asked of the agent. */
+export interface Command {
+  readonly id: string;
+  readonly name: "cancel" | "steer";
+  readonly hint: string | null;
+  readonly text: string | null;
+  readonly by: string | null;
+  readonly at: number;
+}
+
+/** Everything that the page shows of a session. Never changed in place. */
+export interface SessionState {
+  /** By id, the oldest first. */
+  readonly hints: ReadonlyMap<string, Hint>;
+  /** By id, the oldest first. */
+  readonly lines: ReadonlyMap<string, Line>;
+  /** The order in which the speakers were first heard. */
+  readonly speakers: ReadonlyMap<string, number>;
+  readonly notices: readonly Notice[];
+  readonly presence: Presence | null;
+  readonly commands: readonly Command[];
+  /** Positions by the ids of the page's own messages that have been published. */
+  readonly acks: ReadonlyMap<string, string | null>;
+  /** The newest positions that made room: a snapshot must not bring those back as news. */
+  readonly forgottenHints: Position | null;
+  readonly forgottenLines: Position | null;
+  readonly dismissed: ReadonlySet<string>;
+}
+
+export type SessionEvent =
+  | { readonly type: "delivery"; readonly delivery: Delivery }
+  /** Lets old hints go, but for those that are pinned or still being written. */
+  | { readonly type: "clear_hints" }
+  | { readonly type: "dismiss_notice"; readonly key: string };
+
+export const EMPTY_SESSION: SessionState = {
+  hints: new Map(),
+  lines: new Map(),
+  speakers: new Map(),
+  notices: [],
+  presence: null,
+  commands: [],
+  acks: new Map(),
+  forgottenHints: null,
+  forgottenLines: null,
+  dismissed: new Set(),
+};
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** Applies events in order; a batch costs one copy of what it touches. Same input, same output. */
+export function reduceSession(state: SessionState, events: readonly SessionEvent[]): SessionState {
+  const draft = new Draft(state);
+  for (const event of events) {
+    switch (event.type) {
+      case "delivery":
+        deliver(draft, event.delivery);
+        break;
+      case "clear_hints":
+        clearHints(draft);
+        break;
+      case "dismiss_notice":
+        dismiss(draft, event.key);
+        break;
+    }
+  }
+  return draft.finish();
+}
+
+/** The next state in the making: maps are copied when they are first written to. */
+class Draft {
+  readonly next: Mutable<SessionState>;
+  readonly #before: SessionState;
+
+  constructor(before: SessionState) {
+    this.#before = before;
+    this.next = { ...before };
+  }
+
+  get hints(): Map<string, Hint> {
+    if (this.next.hints === this.#before.hints) this.next.hints = new Map(this.next.hints);
+    return this.next.hints as Map<string, Hint>;
+  }
+
+  get lines(): Map<string, Line> {
+    if (this.next.lines === this.#before.lines) this.next.lines = new Map(this.next.lines);
+    return this.next.lines as Map<string, Line>;
+  }
+
+  finish(): SessionState {
+    const { next } = this;
+    next.forgottenHints = trim(next.hints, this.#hintsToDrop(), next.forgottenHints);
+    next.forgottenLines = trim(next.lines, this.#linesToDrop(), next.forgottenLines);
+    return next;
+  }
+
+  #hintsToDrop(): number {
+    return this.next.hints === this.#before.hints ? 0 : this.next.hints.size - MAX_HINTS;
+  }
+
+  #linesToDrop(): number {
+    const { size } = this.next.lines;
+    return size > MAX_LINES ? size - MAX_LINES + LINES_SLACK : 0;
+  }
+}
+
+function deliver(draft: Draft, delivery: Delivery): void {
+  const { message } = delivery;
+  const { next } = draft;
+  switch (message.type) {
+    case "hint": {
+      const known = next.hints.has(message.id || delivery.fallbackId);
+      if (!known && isForgotten(message.position, next.forgottenHints)) return;
+      putHint(draft.hints, message, delivery);
+      forgetPastErrors(draft);
+      return;
+    }
+    case "append":
+      appendToHint(draft.hints, message);
+      forgetPastErrors(draft);
+      return;
+    case "transcript": {
+      const known = next.lines.has(message.id || delivery.fallbackId);
+      if (!known && isForgotten(message.position, next.forgottenLines)) return;
+      putLine(draft.lines, message, delivery);
+      meetSpeaker(draft, message.speaker);
+      return;
+    }
+    case "feedback":
+      markHint(draft.hints, message);
+      return;
+    case "command":
+      if (message.name === "cancel" && message.hint) requestCancel(draft.hints, message.hint);
+      addCommand(draft, message, delivery);
+      return;
+    case "presence":
+      next.presence = { facilitators: message.facilitators, who: message.who ?? [] };
+      return;
+    case "ack":
+      next.acks = newest([...next.acks, [message.ref, message.position ?? null]], MAX_ACKS);
+      return;
+    case "error":
+      if (next.dismissed.has(delivery.fallbackId)) return;
+      next.notices = addNotice(next.notices, errorNotice(message, delivery));
+      return;
+    case "connection":
+      if (message.recovered !== false) return;
+      next.notices = addNotice(next.notices, unrecoveredNotice(delivery));
+      return;
+    case "heartbeat":
+    case "drain":
+      return;
+  }
+}
+
+function clearHints(draft: Draft): void {
+  for (const hint of [...draft.hints.values()]) {
+    if (hint.pinned || hint.status === "streaming") continue;
+    draft.hints.delete(hint.id);
+    draft.next.forgottenHints = later(draft.next.forgottenHints, hint.first);
+  }
+}
+
+function dismiss(draft: Draft, key: string): void {
+  const { next } = draft;
+  next.notices = next.notices.filter((notice) => notice.key !== key);
+  next.dismissed = new Set([...next.dismissed, key].slice(-MAX_DISMISSED));
+}
+
+/** An agent that has given a hint since is well again. */
+function forgetPastErrors(draft: Draft): void {
+  const { next } = draft;
+  if (!next.notices.some((notice) => notice.snapshot)) return;
+  next.notices = next.notices.filter((notice) => !notice.snapshot);
+}
+
+function meetSpeaker(draft: Draft, speaker: string | null | undefined): void {
+  const { next } = draft;
+  if (!speaker || next.speakers.has(speaker) || next.speakers.size >= MAX_SPEAKERS) return;
+  next.speakers = new Map(next.speakers).set(speaker, next.speakers.size);
+}
+
+function addCommand(draft: Draft, message: MessageOf<"command">, delivery: Delivery): void {
+  const id = message.id || delivery.fallbackId;
+  if (draft.next.commands.some((command) => command.id === id)) return;
+  const command: Command = {
+    id,
+    name: message.name,
+    hint: message.hint ?? null,
+    text: message.text ?? null,
+    by: message.by ?? null,
+    at: message.timestamp ?? delivery.arrivedAt,
+  };
+  draft.next.commands = [...draft.next.commands, command].slice(-MAX_COMMANDS);
+}
+
+function isForgotten(position: string | null | undefined, forgotten: Position | null): boolean {
+  const at = parsePosition(position);
+  return at !== null && isCovered(at, forgotten);
+}
+
+/** Deletes the first `count` entries; returns the newest position that is gone for good. */
+function trim<T extends { readonly first: Position | null }>(
+  entries: ReadonlyMap<string, T>,
+  count: number,
+  forgotten: Position | null,
+): Position | null {
+  let left = count;
+  let gone = forgotten;
+  for (const [id, entry] of entries) {
+    if (left <= 0) break;
+    (entries as Map<string, T>).delete(id);
+    gone = later(gone, entry.first);
+    left -= 1;
+  }
+  return gone;
+}
+
+function later(a: Position | null, b: Position | null): Position | null {
+  if (a === null || b === null) return a ?? b;
+  return comparePositions(a, b) >= 0 ? a : b;
+}
+
+function newest<K, V>(entries: [K, V][], max: number): ReadonlyMap<K, V> {
+  return new Map(entries.slice(-max));
+}

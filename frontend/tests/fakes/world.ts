@@ -1,0 +1,101 @@
+import type { Environment, PageEvent } from "@/lib/relay/environment";
+import { FakeSocket } from "./socket";
+
+interface Timer {
+  readonly id: number;
+  readonly dueMs: number;
+  readonly run: () => void;
+}
+
+/** A world with a manual clock, in which nothing happens by itself. */
+export class FakeWorld implements Environment {
+  readonly sockets: FakeSocket[] = [];
+  /** What `random` draws. */
+  luck = 0.5;
+  online = true;
+  /** Thrown by the next attempt to open a socket. */
+  refusal: Error | null = null;
+  #nowMs = 1_763_900_000_000;
+  #ids = 0;
+  #timers = new Map<number, Timer>();
+  #listeners = new Map<PageEvent, Set<() => void>>();
+
+  openSocket(url: string, protocols: readonly string[]): FakeSocket {
+    if (this.refusal !== null) throw this.refusal;
+    const socket = new FakeSocket(url, protocols);
+    this.sockets.push(socket);
+    return socket;
+  }
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  setTimer(run: () => void, delayMs: number): number {
+    this.#ids += 1;
+    this.#timers.set(this.#ids, { id: this.#ids, dueMs: this.#nowMs + delayMs, run });
+    return this.#ids;
+  }
+
+  clearTimer(timer: unknown): void {
+    this.#timers.delete(timer as number);
+  }
+
+  random(): number {
+    return this.luck;
+  }
+
+  isOnline(): boolean {
+    return this.online;
+  }
+
+  listen(event: PageEvent, run: () => void): () => void {
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners.add(run));
+    return () => listeners.delete(run);
+  }
+
+  emit(event: PageEvent): void {
+    if (event === "online") this.online = true;
+    if (event === "offline") this.online = false;
+    for (const run of [...(this.#listeners.get(event) ?? [])]) run();
+  }
+
+  /** Lets time pass, and runs what falls due in its order. */
+  advance(byMs: number): void {
+    const untilMs = this.#nowMs + byMs;
+    for (let timer = this.#next(untilMs); timer !== null; timer = this.#next(untilMs)) {
+      this.#timers.delete(timer.id);
+      this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
+      timer.run();
+    }
+    this.#nowMs = untilMs;
+  }
+
+  get timers(): number {
+    return this.#timers.size;
+  }
+
+  get listeners(): number {
+    return [...this.#listeners.values()].reduce((sum, set) => sum + set.size, 0);
+  }
+
+  /** Sockets that nobody has closed. */
+  get liveSockets(): number {
+    return this.sockets.filter((socket) => !socket.isClosed).length;
+  }
+
+  get socket(): FakeSocket {
+    const socket = this.sockets.at(-1);
+    if (socket === undefined) throw new Error("no socket has been opened");
+    return socket;
+  }
+
+  #next(untilMs: number): Timer | null {
+    let first: Timer | null = null;
+    for (const timer of this.#timers.values()) {
+      if (timer.dueMs <= untilMs && (first === null || timer.dueMs < first.dueMs)) first = timer;
+    }
+    return first;
+  }
+}

@@ -1,0 +1,155 @@
+"""Publishing from an agent."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import ValidationError
+
+from relay.backoff import full_jitter_s
+from relay.broker.broker import Broker
+from relay.errors import BrokerUnavailable
+from relay.messages import Error, Hint, Transcript, check_size, explain, new_id
+from relay.session import check_session
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from relay.messages import Message
+    from relay.position import Position
+
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+
+
+class Sent(NamedTuple):
+    """A published message: its id, and where it stands in its session."""
+
+    id: str
+    position: Position
+
+
+class HintPublisher:
+    """Publishes an agent's hints and transcript.
+
+    Usage::
+
+        async with HintPublisher(redis_url) as publisher:
+            await publisher.hint("demo", "Ask what the letter smelled like.")
+
+    Every method checks the message first and returns when Redis has taken it: from then on it is in
+    the session's log, and every facilitator gets it, live or after a reconnect. Safe to use from many
+    tasks at once; messages of one task keep their order.
+
+    When Redis is away, a message is tried again under the same id until ``give_up_s`` is over; a try
+    whose outcome nobody knows can therefore not become a second message.
+
+    Args:
+        redis_url: redis://, rediss:// or unix://.
+        max_bytes: larger messages are refused before Redis sees them.
+        give_up_s: how long a message is tried before ``BrokerUnavailable`` is raised.
+        timeout_s: how long one try may take.
+    """
+
+    def __init__(
+        self,
+        redis_url: str = DEFAULT_REDIS_URL,
+        *,
+        max_bytes: int = 64 * 1024,
+        give_up_s: float = 10.0,
+        timeout_s: float = 3.0,
+    ) -> None:
+        self._broker = Broker(redis_url, timeout_s=timeout_s)
+        self._max_bytes = max_bytes
+        self._give_up_s = give_up_s
+
+    async def hint(self, session: str, text: str, **fields: Any) -> Sent:
+        """Publish a hint.
+
+        Args:
+            session: 1 to 128 characters of ``A-Za-z0-9_.~-``.
+            text: what the facilitator reads.
+            fields: ``id``, ``timestamp``, ``priority`` ("low", "normal", "high"), ``category``,
+                ``source``, ``reply_to``, ``expires_at``, ``meta``, and any field of your own.
+
+        Raises:
+            InvalidSession, InvalidMessage: nothing was published; the text says what to change.
+            BrokerUnavailable: Redis did not answer in time; publishing again under the same ``id`` is
+                safe.
+            BrokerFull, BrokerError: Redis refused.
+        """
+        return await self._send(session, Hint, {"text": text, **fields})
+
+    async def transcript(
+        self, session: str, text: str, *, speaker: str | None = None, **fields: Any
+    ) -> Sent:
+        """Publish what was said; raises as ``hint`` does.
+
+        Args:
+            session: as for ``hint``.
+            text: what was said.
+            speaker: who said it.
+            fields: ``id``, ``timestamp``, and ``final=False`` for an interim result, which a later
+                one with the same ``id`` replaces; ``final=True`` for that later one.
+        """
+        return await self._send(session, Transcript, {"text": text, "speaker": speaker, **fields})
+
+    async def error(self, session: str, text: str, *, code: str = "agent", **fields: Any) -> Sent:
+        """Tell the facilitators that something went wrong; raises as ``hint`` does."""
+        return await self._send(session, Error, {"text": text, "code": code, **fields})
+
+    async def close(self) -> None:
+        """Close the connections; publishing is over."""
+        await self._broker.close()
+
+    async def __aenter__(self) -> Self:
+        """Return the publisher; it connects when it first publishes."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        await self.close()
+
+    async def _send(self, session: str, kind: type[Message], fields: dict[str, Any]) -> Sent:
+        check_session(session)
+        try:
+            message = kind.model_validate(fields)
+        except ValidationError as error:
+            raise explain(error) from None
+        payload = message.to_json()
+        check_size(payload, self._max_bytes)
+        message_id = getattr(message, "id", None) or new_id()
+        return Sent(
+            message_id, await self._publish(session, payload, _dedupe_id(message, message_id))
+        )
+
+    async def _publish(self, session: str, payload: bytes, dedupe_id: str) -> Position:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._give_up_s
+        attempt = 0
+        while True:
+            try:
+                return (await self._broker.publish(session, payload, dedupe_id)).position
+            except BrokerUnavailable:
+                pause_s = full_jitter_s(attempt, random=random.random, base_s=0.1, cap_s=1.0)
+                if loop.time() + pause_s > deadline_s:
+                    raise
+                await asyncio.sleep(pause_s)
+                attempt += 1
+
+
+def _dedupe_id(message: Message, message_id: str) -> str:
+    """Return what makes this publication the same as another one.
+
+    An interim transcript, its successors and the final one share an id and are all published.
+    """
+    if isinstance(message, Transcript) and message.final is not None:
+        return f"{message_id}:{'final' if message.final else message.timestamp}"
+    return message_id

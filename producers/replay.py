@@ -1,0 +1,71 @@
+"""Playing a recorded session again, in its own time."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from relay.errors import InvalidMessage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from producers.publisher import HintPublisher, Sent
+
+SAMPLE = Path(__file__).parent / "samples" / "rehearsal.jsonl"
+
+
+class _Line(BaseModel):
+    """One message of a recording; fields beside these go into the message as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at_s: Annotated[float, Field(ge=0, description="Seconds after the recording's beginning.")]
+    type: Literal["hint", "transcript"]
+    text: str
+
+
+_LINE = TypeAdapter(_Line)
+
+
+def read_recording(lines: Iterable[str]) -> list[_Line]:
+    """Read a recording: one JSON object a line; blank lines and lines with ``#`` first are passed over.
+
+    Raises:
+        InvalidMessage: naming the line that is wrong.
+    """
+    recording = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            recording.append(_LINE.validate_json(line))
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(map(str, problem["loc"])) or "line"
+            raise InvalidMessage(f"Line {number}, {field}: {problem['msg']}.") from None
+    return sorted(recording, key=lambda line: line.at_s)
+
+
+async def replay(
+    publisher: HintPublisher, session: str, recording: list[_Line], *, speed: float = 1.0
+) -> AsyncIterator[tuple[_Line, Sent]]:
+    """Publish a recording, and yield each line when it is out.
+
+    Args:
+        publisher: where to publish; messages get new ids and the time of now.
+        session: into which session.
+        recording: as ``read_recording`` returns it.
+        speed: 2.0 plays twice as fast.
+    """
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    for line in recording:
+        # Against the beginning, so that the time that publishing takes does not add up.
+        await asyncio.sleep(max(0.0, began_s + line.at_s / speed - loop.time()))
+        fields: dict[str, Any] = line.model_dump(exclude={"at_s", "type", "text"})
+        publish = publisher.hint if line.type == "hint" else publisher.transcript
+        yield line, await publish(session, line.text, **fields)

@@ -1,0 +1,78 @@
+"""The composition root: the one place where the parts are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+
+from relay.broker.broker import Broker
+from relay.hub import Hub
+from relay.metrics import Metrics
+from relay.routes.health import HealthEndpoints
+from relay.routes.page import PageFiles
+from relay.routes.ws import WebSocketEndpoint
+from relay.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """Build one worker's app: ``uvicorn --factory relay.app:create_app`` works too.
+
+    Nothing is connected before the app's lifespan begins. ``app.state.hub`` and ``app.state.metrics``
+    are there to look at.
+
+    Args:
+        settings: read from the environment when None.
+    """
+    if settings is None:
+        settings = Settings.load()
+    worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    metrics = Metrics()
+    broker = Broker(
+        settings.redis_url,
+        timeout_s=settings.redis_timeout_s,
+        log_messages=settings.log_messages,
+        log_ttl_s=settings.log_ttl_s,
+        dedupe_s=settings.dedupe_s,
+    )
+    hub = Hub(broker, settings, metrics, worker=worker)
+    health = HealthEndpoints(hub, broker, metrics)
+    log = structlog.get_logger("relay.app")
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        log.info("worker started", worker=worker)
+        unknown = Settings.unknown_names()
+        if unknown:
+            log.warning("unknown settings ignored", names=unknown)
+        running = asyncio.create_task(hub.run(), name="hub")
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await broker.close()
+            log.info("worker stopped", worker=worker)
+
+    routes: list[BaseRoute] = [
+        WebSocketRoute("/ws", WebSocketEndpoint(hub, settings, metrics).__call__),
+        Route("/health/live", health.live),
+        Route("/health/ready", health.ready),
+        Route("/metrics", health.metrics),
+    ]
+    if settings.page_dir is not None:
+        routes.append(Mount("/", PageFiles(directory=settings.page_dir, html=True), name="page"))
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.state.hub = hub
+    app.state.metrics = metrics
+    return app

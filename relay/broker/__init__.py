@@ -1,0 +1,1 @@
+"""Everything about Redis: names, scripts, publishing, reading, the supervised subscription."""

@@ -1,0 +1,207 @@
+"""Publishing to Redis, and reading what is kept there."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from relay.broker import keys
+from relay.errors import BrokerError, BrokerFull, BrokerUnavailable
+from relay.log_slice import LogSlice
+from relay.position import Position
+from relay.publication import Publication
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+    from typing import Self
+
+_SCRIPTS = Path(__file__).parent
+
+# One page of a log read: large enough to need few round trips, small enough not to hold Redis up.
+_PAGE = 500
+
+_MAX_CONNECTIONS = 16
+
+
+class Published(NamedTuple):
+    """The answer to a publish: where the message stands, and whether it is new there."""
+
+    position: Position
+    new: bool
+
+
+class Broker:
+    """A connection pool to Redis that can publish and read.
+
+    Safe to use from many tasks at once. Every method raises ``BrokerUnavailable`` when Redis is away
+    or too slow, ``BrokerFull`` when it is out of memory, and ``BrokerError`` for anything else that
+    Redis refuses.
+
+    Args:
+        url: redis://, rediss:// or unix://.
+        timeout_s: how long one command may take, connecting included.
+        log_messages: how many messages of a session are kept, approximately.
+        log_ttl_s: how long a session is kept after its newest message.
+        dedupe_s: how long a message id is remembered.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 3.0,
+        log_messages: int = 1000,
+        log_ttl_s: float = 86_400,
+        dedupe_s: float = 300,
+    ) -> None:
+        # One retry, at once: a pooled connection that Redis has closed meanwhile (a restart, its idle
+        # timeout) shows it only when it is used. All our commands are safe to repeat. More patience is
+        # the caller's: it knows how long an answer is wanted.
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=_MAX_CONNECTIONS,
+            timeout=timeout_s,
+            # Bounded by _bounded() instead: redis-py's own timeout goes through asyncio.wait_for(),
+            # which before Python 3.12 can swallow a cancellation.
+            socket_timeout=None,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 1),
+            protocol=2,
+        )
+        self._redis = Redis(connection_pool=pool)
+        self._publish = self._redis.register_script(_script("publish"))
+        self._read = self._redis.register_script(_script("read"))
+        self._timeout_s = timeout_s
+        self._limits = (log_messages, round(log_ttl_s * 1000), round(dedupe_s * 1000))
+
+    async def publish(self, session: str, message: bytes, message_id: str) -> Published:
+        """Publish a message once: position, log and live delivery in one atomic step.
+
+        Args:
+            session: a checked session id.
+            message: a JSON object with at least one field and without ``position``.
+            message_id: publishing the same id again within the dedupe window changes nothing and
+                returns the position of the first; so a try whose outcome is unknown can be repeated.
+        """
+        async with self._bounded():
+            position, new = await self._publish(
+                keys=[keys.log(session), keys.meta(session), keys.published(session, message_id)],
+                args=[keys.channel(session), message, *self._limits],
+            )
+        return Published(Position.parse(_text(position)), bool(new))
+
+    async def publish_live(self, channel: str, payload: bytes) -> int:
+        """Send a payload out without keeping it; returns how many subscribers Redis gave it to."""
+        async with self._bounded():
+            return await self._redis.publish(channel, payload)
+
+    async def read(self, session: str, after: Position | None = None) -> LogSlice:
+        """Read everything that is kept of a session after a position (None: from the beginning).
+
+        A position of another epoch is read as "from the beginning": nothing of it is there.
+        """
+        publications: list[Publication] = []
+        cursor = after
+        while True:
+            async with self._bounded():
+                head_text, floor_text, payloads = await self._read(
+                    keys=[keys.log(session), keys.meta(session)],
+                    args=["" if cursor is None else str(cursor), _PAGE],
+                )
+            head = Position.parse(_text(head_text)) if head_text else None
+            if head is None:
+                return LogSlice(after, None, None, ())
+            if cursor is not None and cursor.epoch != head.epoch:
+                publications.clear()
+                cursor = None
+                continue
+            floor = Position.parse(_text(floor_text)) if floor_text else None
+            if cursor is not None and floor is not None and cursor < floor:
+                # Trimmed between two pages: what was read before the hole is no longer kept.
+                publications.clear()
+            publications += map(Publication.of_payload, payloads)
+            if len(payloads) < _PAGE:
+                return LogSlice(after, head, floor, tuple(publications))
+            cursor = publications[-1].position
+
+    async def ping(self) -> None:
+        """Make one round trip."""
+        async with self._bounded():
+            await cast("Any", self._redis.ping())
+
+    @asynccontextmanager
+    async def _bounded(self) -> AsyncIterator[None]:
+        """Bound what is done inside in time, and turn its exceptions into ours."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except OutOfMemoryError as error:
+            raise BrokerFull(
+                "Redis has reached its maxmemory and took nothing. Raise maxmemory, or keep less: "
+                "RELAY_LOG_MESSAGES, RELAY_LOG_TTL_S."
+            ) from error
+        except AuthenticationError as error:
+            raise BrokerUnavailable(f"Redis refuses the credentials: {error}") from error
+        except TimeoutError as error:
+            raise BrokerUnavailable(
+                f"Redis is not available: no answer within {self._timeout_s:g} s"
+            ) from error
+        except _PASSING as error:
+            reason = str(error) or type(error).__name__
+            raise BrokerUnavailable(f"Redis is not available: {reason}") from error
+        except RedisError as error:
+            raise BrokerError(f"Redis refused: {error}") from error
+
+    async def close(self) -> None:
+        """Close all connections; the broker can't be used afterwards."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+    async def __aenter__(self) -> Self:
+        """Return the broker; connections are made when they are needed."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close all connections."""
+        await self.close()
+
+
+def _script(name: str) -> str:
+    return (_SCRIPTS / f"{name}.lua").read_text("utf-8")
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+# Trying again later can help: away, restarting, failing over, demoted to a replica.
+_PASSING = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    ReadOnlyError,
+    ClusterDownError,
+    TryAgainError,
+    OSError,
+)

@@ -1,0 +1,39 @@
+"""Every name that Hint Relay uses in Redis.
+
+The hash tag of the keys is the whole channel name, so that in a Redis Cluster the keys and the
+sharded channel of a session share a slot while the channel keeps its plain name.
+"""
+
+from __future__ import annotations
+
+_CHANNEL_PREFIX = "hints:"
+
+
+def channel(session: str) -> str:
+    """Return the channel that a session's publications go out on."""
+    return _CHANNEL_PREFIX + session
+
+
+def session_of(channel_name: str) -> str:
+    """Return the session of a channel made by ``channel``."""
+    return channel_name.removeprefix(_CHANNEL_PREFIX)
+
+
+def log(session: str) -> str:
+    """Return the key of the session's log: a stream whose entry ids are positions."""
+    return f"{{hints:{session}}}:log"
+
+
+def meta(session: str) -> str:
+    """Return the key of what is known about the log: a hash with ``epoch`` and ``floor``."""
+    return f"{{hints:{session}}}:meta"
+
+
+def published(session: str, message_id: str) -> str:
+    """Return the key that remembers the position of a message id, for the dedupe window."""
+    return f"{{hints:{session}}}:id:{message_id}"
+
+
+def probe(worker: str) -> str:
+    """Return the channel on which one worker proves to itself that its subscription delivers."""
+    return f"hint-relay:probe:{worker}"

@@ -1,0 +1,194 @@
+"""``hint-relay``: run the relay."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from relay import server
+from relay.errors import HintRelayError
+from relay.logs import configure_logs
+from relay.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+app = typer.Typer(
+    name="hint-relay",
+    help="Carries an agent's hints from Redis to the browsers of those who facilitate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_err = Console(stderr=True, highlight=False)
+
+DEMO_SESSION = "demo"
+
+
+def _flags_of_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that takes ``**flags`` one option for each setting.
+
+    The settings stay the only list: name, type, help text and default are read from there.
+    """
+    fixed = [
+        parameter
+        for parameter in inspect.signature(command, eval_str=True).parameters.values()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    flags = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                _plain_type(field.annotation) | None,
+                typer.Option(
+                    f"--{name.replace('_', '-')}",
+                    help=(
+                        f"{field.description} [RELAY_{name.upper()}; "
+                        f"default: {'none' if field.default is None else field.default}]"
+                    ),
+                    show_default=False,
+                ),
+            ],
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+    parameters = [*fixed, *flags]
+
+    def wrapped(**values: Any) -> None:
+        command(**values)
+
+    wrapped.__name__ = command.__name__
+    wrapped.__doc__ = command.__doc__
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapped
+
+
+def _plain_type(annotation: Any) -> Any:
+    # Checked by Settings, which explains better; here a text will do for all but numbers.
+    return annotation if annotation in (int, float) else str
+
+
+@app.callback()
+def main() -> None:
+    """Carries an agent's hints from Redis to the browsers of those who facilitate."""
+
+
+@app.command()
+@_flags_of_settings
+def serve(**flags: Any) -> None:
+    """Run relay workers; settings come from RELAY_* variables, and flags win over them."""
+    with _explained():
+        settings = Settings.load(**flags)
+        configure_logs(settings.log_level, settings.log_format)
+        listener = server.bind(settings)
+    _err.print(f"Hint Relay on {server.url_of(listener)}", style="bold")
+    server.run(settings, listener)
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
+    redis_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RELAY_REDIS_URL", help="Use this Redis instead of the embedded broker."
+        ),
+    ] = None,
+    sample: Annotated[
+        bool, typer.Option(help="Play a short sample rehearsal into the session 'demo'.")
+    ] = False,
+    page_dir: Annotated[
+        Path | None, typer.Option(help="Folder with the built page.", show_default="frontend/out")
+    ] = None,
+) -> None:
+    """Run everything on this machine: embedded broker, relay, page and, if wanted, a sample agent.
+
+    Listens on loopback only. What the embedded broker keeps is gone when it stops.
+    """
+    with _explained(), ExitStack() as stack:
+        built = page_dir or _checkout_page_dir()
+        settings = Settings.load(
+            host="127.0.0.1", port=port, workers=1, page_dir=built, redis_url=redis_url
+        )
+        configure_logs(settings.log_level, settings.log_format)
+        listener = stack.enter_context(server.bind(settings))
+        url_flag = ""
+        if redis_url is None:
+            # Imported here: only this command needs it, and it takes a while.
+            from relay.embedded import EmbeddedBroker  # noqa: PLC0415
+
+            broker = stack.enter_context(EmbeddedBroker())
+            settings = settings.model_copy(update={"redis_url": broker.url})
+            if not broker.is_on_default_port:
+                url_flag = f" --redis-url {broker.url}"
+        if sample:
+            agent = subprocess.Popen(  # noqa: S603 - our own module, with the same interpreter
+                [
+                    sys.executable, "-m", "producers", "replay", "--sample", "--loop",
+                    "--session", DEMO_SESSION, "--redis-url", settings.redis_url,
+                ],
+                stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+            stack.callback(_stop, agent)
+        _say_where(server.url_of(listener), url_flag, has_page=built is not None)
+        server.run(settings, listener)
+        _err.print("Stopped.")
+
+
+def _say_where(base_url: str, url_flag: str, *, has_page: bool) -> None:
+    if has_page:
+        _err.print(
+            f"\n  Open  {base_url}/session/facilitator?session={DEMO_SESSION}\n", style="bold"
+        )
+    else:
+        _err.print(
+            "\n  There is no built page here (`make page` builds it, with Node 20). "
+            "Read hints in a terminal:",
+            style="bold",
+        )
+        _err.print(f"    hint tail --session {DEMO_SESSION}{url_flag}\n")
+    _err.print("  Send a hint from another terminal:")
+    _err.print(f'    hint send --session {DEMO_SESSION}{url_flag} "Ask what the letter said."\n')
+    _err.print("  Ctrl-C stops everything.\n", style="dim")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _checkout_page_dir() -> Path | None:
+    """Return the page that was built in this checkout, if there is one."""
+    built = Path(__file__).resolve().parent.parent / "frontend" / "out"
+    return built if (built / "index.html").is_file() else None
+
+
+class _explained:  # noqa: N801 - reads as a word in a with statement
+    """Print our own errors as one sentence, without a traceback, and exit with 2."""
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Explain."""
+        if isinstance(error, HintRelayError):
+            _err.print(f"hint-relay: {error}", style="red", markup=False)
+            raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,206 @@
+"""All sessions of one worker: opened when somebody wants them, closed when nobody has for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from relay.broker import keys
+from relay.broker.link import Link, LinkState
+from relay.feed import Feed
+from relay.publication import Publication
+from relay.room import Room
+
+if TYPE_CHECKING:
+    from relay.broker.broker import Broker
+    from relay.log_slice import LogSlice
+    from relay.metrics import Metrics
+    from relay.position import Position
+    from relay.room import Reader, Welcome
+    from relay.settings import Settings
+
+# Log reads under way at once; fewer than the broker's connections, so that publishing finds one.
+_MAX_READS = 8
+
+
+class Hub:
+    """The sessions that have readers on this worker, and the one subscription that feeds them.
+
+    All methods belong to one event loop. Nothing here is needed by any other worker, and nothing is
+    lost with it: another worker rebuilds a session from Redis when its readers come.
+
+    Args:
+        broker: reads the logs and publishes the link's probes.
+        settings: bounds and times.
+        metrics: is told what happens.
+        worker: this worker's unique name.
+    """
+
+    def __init__(
+        self, broker: Broker, settings: Settings, metrics: Metrics, *, worker: str
+    ) -> None:
+        self._broker = broker
+        self._settings = settings
+        self._metrics = metrics
+        self._log = structlog.get_logger("relay.hub")
+        self.link = Link(
+            settings.redis_url,
+            broker,
+            self,
+            worker=worker,
+            probe_interval_s=settings.probe_interval_s,
+            probe_timeout_s=settings.probe_timeout_s,
+            connect_timeout_s=settings.redis_timeout_s,
+        )
+        self._rooms: dict[str, Room] = {}
+        self._lingering: dict[str, asyncio.TimerHandle] = {}
+        self._link_up = asyncio.Event()
+        self._link_downs = 0
+        self._read_slots = asyncio.Semaphore(_MAX_READS)
+        # Rooms with something new in this loop tick: their readers are woken once for all of it.
+        self._to_flush: set[Room] = set()
+
+    @property
+    def rooms(self) -> int:
+        """How many sessions are open, lingering ones included."""
+        return len(self._rooms)
+
+    @property
+    def readers(self) -> int:
+        """How many readers all sessions have together."""
+        return sum(len(room.readers) for room in self._rooms.values())
+
+    async def run(self) -> None:
+        """Keep the subscription alive until cancelled; then close all sessions."""
+        try:
+            await self.link.run()
+        finally:
+            for session in list(self._rooms):
+                self._close(session)
+
+    async def join(
+        self, session: str, reader: Reader, since: Position | None, replay: int | None
+    ) -> tuple[Room, Welcome]:
+        """Let a reader into a session; see ``Room.join``. Every join needs one ``leave``.
+
+        While Redis is away this waits; bound it with a timeout.
+        """
+        room = self._rooms.get(session)
+        if room is None:
+            room = self._open(session)
+        if (timer := self._lingering.pop(session, None)) is not None:
+            timer.cancel()
+        try:
+            return room, await room.join(reader, since, replay)
+        finally:
+            self._linger_if_idle(room)
+
+    def leave(self, room: Room, reader: Reader) -> None:
+        """Let a reader go."""
+        room.leave(reader)
+        self._linger_if_idle(room)
+
+    # link.LinkListener
+
+    def link_message(self, channel: str, payload: bytes) -> None:
+        """Give a publication to its session's feed."""
+        room = self._rooms.get(keys.session_of(channel))
+        if room is None:
+            return
+        publication = Publication.of_payload(payload)
+        self._metrics.publications.inc()
+        if publication.position is None and not self._is_fit_to_forward(room, payload):
+            self._metrics.dropped_publications.inc()
+            return
+        room.receive(publication)
+
+    def link_down(self) -> None:
+        """Trust no feed from here on."""
+        self._link_up.clear()
+        self._link_downs += 1
+        for room in self._rooms.values():
+            room.doubt()
+
+    def link_up(self) -> None:
+        """Read what each feed may have missed."""
+        self._link_up.set()
+        for room in self._rooms.values():
+            room.mend()
+
+    # room.Source
+
+    async def subscribe(self, session: str) -> None:
+        """Subscribe to the session's channel."""
+        await self.link.subscribe(keys.channel(session))
+
+    async def read(self, session: str, after: Position | None) -> LogSlice:
+        """Read the session's log, a few at a time over all sessions."""
+        async with self._read_slots:
+            self._metrics.log_reads.inc()
+            return await self._broker.read(session, after)
+
+    async def until_link_up(self) -> int:
+        """Wait until the subscription delivers."""
+        await self._link_up.wait()
+        return self._link_downs
+
+    @property
+    def link_generation(self) -> int | None:
+        """Return a number that changes each time the subscription breaks; None while it is broken."""
+        return self._link_downs if self.link.state is LinkState.UP else None
+
+    # Inside
+
+    def _open(self, session: str) -> Room:
+        feed = Feed(max_messages=self._settings.ring_messages, max_bytes=self._settings.ring_bytes)
+        room = Room(session, feed, self, self._request_flush)
+        self._rooms[session] = room
+        room.open()
+        self._log.debug("session opened", session=session)
+        return room
+
+    def _close(self, session: str) -> None:
+        room = self._rooms.pop(session)
+        if (timer := self._lingering.pop(session, None)) is not None:
+            timer.cancel()
+        self._to_flush.discard(room)
+        room.close()
+        self.link.unsubscribe(keys.channel(session))
+        self._log.debug("session closed", session=session)
+
+    def _linger_if_idle(self, room: Room) -> None:
+        """Keep a session warm for a while: most of those who leave come back at once."""
+        session = room.session
+        if room.is_idle and self._rooms.get(session) is room and session not in self._lingering:
+            self._lingering[session] = asyncio.get_running_loop().call_later(
+                self._settings.linger_s, self._close, session
+            )
+
+    def _request_flush(self, room: Room) -> None:
+        if not self._to_flush:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._to_flush.add(room)
+
+    def _flush(self) -> None:
+        rooms, self._to_flush = self._to_flush, set()
+        for room in rooms:
+            room.flush()
+
+    def _is_fit_to_forward(self, room: Room, payload: bytes) -> bool:
+        """Check a plain PUBLISH, once for all who will get it: a JSON object of a bounded size."""
+        limit = self._settings.max_publication_bytes
+        if len(payload) > limit:
+            room.log.warning("publication dropped: too large", bytes=len(payload), limit=limit)
+            return False
+        try:
+            value = orjson.loads(payload)
+        except orjson.JSONDecodeError as error:
+            room.log.warning("publication dropped: not JSON", error=error.msg)
+            return False
+        if not isinstance(value, dict):
+            room.log.warning("publication dropped: not a JSON object")
+            return False
+        return True

@@ -1,0 +1,59 @@
+"""How log lines look: fixed lower-case phrases with fields, for people in a terminal or as JSON."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import orjson
+import structlog
+
+
+def configure_logs(level_name: str = "info", log_format: str = "auto") -> None:
+    """Set up logging for this process: ours and uvicorn's lines come out alike, on stderr.
+
+    Args:
+        level_name: the least severe level that is written.
+        log_format: "json", "console", or "auto": console in a terminal.
+    """
+    level = getattr(logging, level_name.upper())
+    as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(_dumps)]
+        if as_json
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    # uvicorn says where it listens, and what went wrong. Its "connection open" lines repeat ours.
+    logging.getLogger("uvicorn.error").setLevel(max(level, logging.INFO))
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.msg not in ("connection open", "connection closed") and "WebSocket" not in str(
+        record.msg
+    )
+
+
+def _dumps(value: object, **_: object) -> str:
+    return orjson.dumps(value, default=str).decode()

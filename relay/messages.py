@@ -1,0 +1,257 @@
+"""The messages on the wire: one model for each ``type``.
+
+Producers and facilitators are checked against these before anything is published; publications on
+their way to a facilitator are forwarded as they are and never pass through here. Unknown fields are
+kept: the format is extensible. ``tests/golden/messages.json`` holds these models and the page's
+schemas together.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Literal, TypeVar
+from uuid import uuid4
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from relay.errors import InvalidMessage, MessageTooLarge
+
+# Room for any id scheme (UUID, ULID, a provider's own), and small enough to be part of a Redis key.
+MessageId = Annotated[str, Field(min_length=1, max_length=128)]
+# Seconds since the epoch. JSON has no NaN, and a hint from before 1970 is a mistake.
+Timestamp = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def new_id() -> str:
+    """Return a fresh message id."""
+    return str(uuid4())
+
+
+class Message(BaseModel):
+    """What all messages share: they are JSON objects with a ``type``, and unknown fields stay."""
+
+    # Strict: "5" is not a number and 5 is not a text; a producer that mixes them up wants to know.
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    # First here, so that it is the first field of the JSON too.
+    type: str
+
+    def to_json(self) -> bytes:
+        """Return the message as one line of JSON, without the fields that are not set."""
+        return orjson.dumps(self.model_dump(exclude_none=True))
+
+
+class _Published(Message):
+    """A message that is kept: it gets an id and a time where its producer gave none."""
+
+    id: MessageId = Field(default_factory=new_id)
+    timestamp: Timestamp = Field(default_factory=time.time)
+
+
+class Hint(_Published):
+    """A hint for the facilitator."""
+
+    type: Literal["hint"] = "hint"
+    text: str
+    status: Literal["streaming", "complete", "cancelled", "interrupted"] | None = None
+    priority: Literal["low", "normal", "high"] | None = None
+    category: str | None = None
+    source: str | None = None
+    reply_to: str | None = None
+    expires_at: Timestamp | None = None
+    meta: dict[str, Any] | None = None
+
+
+class Append(Message):
+    """Text that is added to the end of a streaming hint; the last one carries ``status``."""
+
+    type: Literal["append"] = "append"
+    id: MessageId
+    text: str
+    status: Literal["complete", "cancelled", "interrupted"] | None = None
+
+
+class Transcript(_Published):
+    """What was said, and by whom; ``final=False`` is an interim result with the final one's id."""
+
+    type: Literal["transcript"] = "transcript"
+    text: str
+    speaker: str | None = None
+    final: bool | None = None
+
+
+class Feedback(_Published):
+    """What a facilitator did with a hint."""
+
+    type: Literal["feedback"] = "feedback"
+    hint: MessageId
+    action: Literal["used", "dismissed", "helpful", "unhelpful", "pinned", "unpinned"]
+    by: str | None = None
+
+
+class Command(_Published):
+    """What a facilitator wants of the agent."""
+
+    type: Literal["command"] = "command"
+    name: Literal["cancel", "steer"]
+    hint: MessageId | None = None
+    text: str | None = None
+    by: str | None = None
+
+
+class Presence(Message):
+    """Who is watching; never kept."""
+
+    type: Literal["presence"] = "presence"
+    facilitators: Annotated[int, Field(ge=0)]
+    who: list[str] | None = None
+
+
+class Error(Message):
+    """Something went wrong, said to people; from the relay or from an agent.
+
+    Relays and the SDK always set ``code``; a hand-written one may lack it.
+    """
+
+    type: Literal["error"] = "error"
+    text: str
+    id: MessageId | None = None
+    code: str | None = None
+    ref: str | None = None
+
+
+class Connection(Message):
+    """The first message on a connection, and again when the session's log was lost.
+
+    ``recovered`` is True when everything since the client's position follows, False when some of it
+    is gone, None when the client asked for nothing. Unless it is True, ``snapshot`` messages follow;
+    when they have all arrived, the client's position is ``position``.
+    """
+
+    type: Literal["connection"] = "connection"
+    status: Literal["connected"] = "connected"
+    session: str
+    position: str | None
+    recovered: bool | None
+    snapshot: Annotated[int, Field(ge=0)] = 0
+    heartbeat_s: Annotated[float, Field(gt=0)]
+
+    def to_json(self) -> bytes:
+        """Return the message as JSON; null is a value here, so no field is left out."""
+        return orjson.dumps(self.model_dump())
+
+
+class Heartbeat(Message):
+    """Sent in silence: a client that is behind ``position`` has missed something."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+    position: str | None
+
+    def to_json(self) -> bytes:
+        """Return the message as JSON; null is a value here, so no field is left out."""
+        return orjson.dumps(self.model_dump())
+
+
+class Ack(Message):
+    """The client's own message ``ref`` has been published at ``position``."""
+
+    type: Literal["ack"] = "ack"
+    ref: str
+    position: str
+
+
+class Drain(Message):
+    """The relay is about to stop: this very connection comes back after the delay."""
+
+    type: Literal["drain"] = "drain"
+    reconnect_after_ms: Annotated[int, Field(ge=0)]
+
+
+class Ping(Message):
+    """A client asks for a heartbeat."""
+
+    type: Literal["ping"] = "ping"
+
+
+AnyMessage = (
+    Hint | Append | Transcript | Feedback | Command | Presence | Error | Connection | Heartbeat
+    | Ack | Drain | Ping
+)  # fmt: skip
+
+# What a producer may publish, and what a facilitator may send.
+Publishable = Hint | Append | Transcript | Error
+Inbound = Feedback | Command | Ping
+
+_M = TypeVar("_M")
+
+_ANY: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(discriminator="type")])
+_INBOUND: TypeAdapter[Inbound] = TypeAdapter(Annotated[Inbound, Field(discriminator="type")])
+
+
+def parse_message(data: bytes | str) -> AnyMessage:
+    """Read one message of any known type.
+
+    Raises:
+        InvalidMessage: for text that is not a JSON object, an unknown type, or a wrong field.
+    """
+    return _validated(_ANY, _parse_object(data))
+
+
+def parse_inbound(data: bytes | str) -> Inbound:
+    """Read what a facilitator sent.
+
+    Raises:
+        InvalidMessage: as ``parse_message``, and for types that only a relay or producer may send.
+    """
+    return _validated(_INBOUND, _parse_object(data))
+
+
+def check_size(payload: bytes, max_bytes: int) -> None:
+    """Refuse a payload with more than ``max_bytes`` bytes.
+
+    Raises:
+        MessageTooLarge: with both sizes.
+    """
+    if len(payload) > max_bytes:
+        raise MessageTooLarge(len(payload), max_bytes)
+
+
+def _parse_object(data: bytes | str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise InvalidMessage(f"The message is not JSON: {error.msg}.") from None
+    if not isinstance(value, dict):
+        raise InvalidMessage("The message is not a JSON object.")
+    return value
+
+
+def _validated(adapter: TypeAdapter[_M], value: dict[str, Any]) -> _M:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise explain(error) from None
+
+
+def explain(error: ValidationError) -> InvalidMessage:
+    """Turn pydantic's report into one sentence that names the field and shows no values."""
+    first = error.errors(include_url=False, include_input=False, include_context=True)[0]
+    match first["type"]:
+        case "union_tag_not_found":
+            return InvalidMessage("The message has no 'type'.")
+        case "union_tag_invalid":
+            expected = first["ctx"]["expected_tags"]
+            return InvalidMessage(f"Unknown 'type'; known here: {expected}.")
+        case _:
+            # The first part of the path is the discriminator's value when there is one.
+            path = [str(part) for part in first["loc"]]
+            known = set(_TYPE_NAMES)
+            field = ".".join(path[1:] if path and path[0] in known else path)
+            return InvalidMessage(f"'{field}': {first['msg']}.")
+
+
+_TYPE_NAMES = (
+    "hint", "append", "transcript", "feedback", "command", "presence", "error", "connection",
+    "heartbeat", "ack", "drain", "ping",
+)  # fmt: skip

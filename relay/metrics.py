@@ -1,0 +1,57 @@
+"""What a worker counts, in Prometheus' terms."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Metrics:
+    """One worker's counters, in a registry of its own: two apps in one process don't mix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.connections = Gauge(
+            "hint_relay_connections", "Facilitators connected now.", registry=self.registry
+        )
+        self.connects = Counter(
+            "hint_relay_connects", "Facilitators that have connected.", registry=self.registry
+        )
+        self.disconnects = Counter(
+            "hint_relay_disconnects",
+            "Facilitators that have disconnected, by close code.",
+            ["code"],
+            registry=self.registry,
+        )
+        self.connection_seconds = Histogram(
+            "hint_relay_connection_seconds",
+            "How long connections lasted.",
+            buckets=(1, 10, 60, 300, 900, 1800, 3600, 7200, 14400),
+            registry=self.registry,
+        )
+        self.sessions = Gauge(
+            "hint_relay_sessions", "Sessions open on this worker.", registry=self.registry
+        )
+        self.publications = Counter(
+            "hint_relay_publications", "Publications received from Redis.", registry=self.registry
+        )
+        self.dropped_publications = Counter(
+            "hint_relay_dropped_publications",
+            "Plain publications that were no JSON object, or too large.",
+            registry=self.registry,
+        )
+        self.deliveries = Counter(
+            "hint_relay_deliveries", "Messages sent to facilitators.", registry=self.registry
+        )
+        self.inbound = Counter(
+            "hint_relay_inbound_messages",
+            "Messages received from facilitators, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.log_reads = Counter(
+            "hint_relay_log_reads", "Reads of a session's log.", registry=self.registry
+        )
+
+    def exposition(self) -> bytes:
+        """Return all values in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,283 @@
+"""One session on one worker: its feed, who reads it, and the log reads that keep it whole."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import structlog
+
+from relay.backoff import full_jitter_s
+from relay.errors import BrokerError
+from relay.feed import Backlog, Feed, FeedState, Filled, Received
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relay.log_slice import LogSlice
+    from relay.position import Position
+    from relay.publication import Publication
+
+
+class Welcome(NamedTuple):
+    """Where a reader starts: what it gets first, and its cursor for what comes after.
+
+    Attributes:
+        position: the session's newest position at this moment; None when it has no log.
+        backlog: what comes before live publications.
+        cursor: where live publications begin in the feed's ring.
+        generation: the feed's; another one later means that a new welcome is on its way.
+    """
+
+    position: Position | None
+    backlog: Backlog
+    cursor: int
+    generation: int
+
+
+class Reader(Protocol):
+    """What a room asks of a connection. Neither call may block, raise, or leave the room."""
+
+    generation: int
+
+    def wake(self) -> None:
+        """There are publications after your cursor."""
+
+    def restart(self, welcome: Welcome) -> None:
+        """The log was lost or rolled back: tell your client, and go on from here."""
+
+
+class Source(Protocol):
+    """What a room needs of the worker: the subscription, and the log."""
+
+    async def subscribe(self, session: str) -> None:
+        """Subscribe to the session; returns when nothing from here on is missed."""
+
+    async def read(self, session: str, after: Position | None) -> LogSlice:
+        """Read the log, raising BrokerError when that fails."""
+
+    async def until_link_up(self) -> int:
+        """Wait until the subscription delivers; returns a number that changes when it breaks."""
+
+    @property
+    def link_generation(self) -> int | None:
+        """That number now; None while the subscription is broken."""
+
+
+class Room:
+    """A session's feed and its readers.
+
+    All methods belong to one event loop. ``flush`` is called once per loop tick in which something
+    arrived; ``request_flush`` asks for that.
+    """
+
+    __slots__ = (
+        "_mending", "_reads", "_request_flush", "_source", "_whole", "feed", "joining", "log",
+        "readers", "session",
+    )  # fmt: skip
+
+    def __init__(
+        self, session: str, feed: Feed, source: Source, request_flush: Callable[[Room], None]
+    ) -> None:
+        self.session = session
+        self.feed = feed
+        self.readers: set[Reader] = set()
+        self.joining = 0
+        self.log = structlog.get_logger("relay.room").bind(session=session)
+        self._source = source
+        self._request_flush = request_flush
+        self._mending: asyncio.Task[None] | None = None
+        # Set while the feed is live; who joins waits for it.
+        self._whole = asyncio.Event()
+        # Log reads under way by where they begin: who needs the same stretch shares one.
+        self._reads: dict[Position | None, asyncio.Task[LogSlice]] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nobody reads or wants to."""
+        return not self.readers and not self.joining
+
+    def open(self) -> None:
+        """Subscribe, then read the log: in this order nothing falls between the two."""
+        self._start_mending(subscribe=True)
+
+    def close(self) -> None:
+        """Stop all work; readers must have left."""
+        tasks = [self._mending, *self._reads.values()]
+        for task in tasks:
+            if task is not None:
+                task.cancel()
+
+    def receive(self, publication: Publication) -> None:
+        """Take what arrived live."""
+        match self.feed.receive(publication):
+            case Received.APPENDED:
+                self._request_flush(self)
+            case Received.HELD:
+                self._start_mending()
+            case Received.DUPLICATE:
+                self.log.debug("duplicate dropped", position=str(publication.position))
+
+    def doubt(self) -> None:
+        """Note that the subscription broke: something may be missing from here on."""
+        self.feed.doubt()
+        self._whole.clear()
+
+    def mend(self) -> None:
+        """Read what may be missing, unless the feed is whole or that is under way."""
+        if self.feed.state is not FeedState.LIVE:
+            self._start_mending()
+
+    def flush(self) -> None:
+        """Wake all readers."""
+        for reader in self.readers:
+            reader.wake()
+
+    async def join(self, reader: Reader, since: Position | None, replay: int | None) -> Welcome:
+        """Let a reader in; it is woken and restarted from the moment that this returns.
+
+        Args:
+            reader: stays until ``leave``.
+            since: the newest position that its client has; None when it has nothing.
+            replay: without ``since``, how many of the newest kept messages it wants; None for all.
+        """
+        self.joining += 1
+        try:
+            if since is not None:
+                await self._look_again_if_unknown(since)
+            backlog = await self._backlog(since, replay)
+            # From here to the return nothing is awaited: the backlog ends where the cursor begins.
+            self.readers.add(reader)
+            return self._welcome(backlog)
+        finally:
+            self.joining -= 1
+
+    def leave(self, reader: Reader) -> None:
+        """Let a reader go; one that has left already is fine."""
+        self.readers.discard(reader)
+
+    # Inside
+
+    async def _look_again_if_unknown(self, since: Position) -> None:
+        """Make sure that a position is unknown before saying so.
+
+        A client that comes from another relay may have what this one's subscription has yet to
+        deliver; or this one has yet to notice that a new log has begun.
+        """
+        await self._whole.wait()
+        head = self.feed.head
+        if head is None or since.epoch != head.epoch or since > head:
+            self._distrust()
+            await self._whole.wait()
+
+    async def _backlog(self, since: Position | None, replay: int | None) -> Backlog:
+        """Collect what a joining reader gets first; nothing is awaited after it is collected."""
+        after = since
+        log: LogSlice | None = None
+        failures = 0
+        while True:
+            await self._whole.wait()
+            if since is None and replay == 0:
+                return Backlog(None, ())
+            backlog = self.feed.backlog_from_ring(since)
+            if backlog is None and log is not None:
+                if not self.feed.is_same_log(log):
+                    log = None
+                    self._distrust()
+                    continue
+                backlog = self.feed.backlog_from_log(since, log)
+                after = None
+            if backlog is not None:
+                if since is None and replay is not None:
+                    backlog = backlog._replace(publications=backlog.publications[-replay:])
+                return backlog
+            try:
+                log = await self._read_once(after)
+            except BrokerError as error:
+                self.log.warning("log read failed", error=str(error), attempt=failures)
+                await asyncio.sleep(full_jitter_s(failures, random=random.random))
+                failures += 1
+
+    async def _read_once(self, after: Position | None) -> LogSlice:
+        """Read a stretch of the log; who wants the same stretch at the same time shares one read."""
+        task = self._reads.get(after)
+        if task is None:
+            task = asyncio.create_task(self._source.read(self.session, after))
+            self._reads[after] = task
+            task.add_done_callback(lambda task: self._read_done(after, task))
+        # Shielded: one reader that leaves must not take the read from the others.
+        return await asyncio.shield(task)
+
+    def _read_done(self, after: Position | None, task: asyncio.Task[LogSlice]) -> None:
+        del self._reads[after]
+        if not task.cancelled():
+            # Whoever waits gets the exception; with nobody left it is nobody's.
+            task.exception()
+
+    def _distrust(self) -> None:
+        self.doubt()
+        self._start_mending()
+
+    def _start_mending(self, *, subscribe: bool = False) -> None:
+        self._whole.clear()
+        if self._mending is None or self._mending.done():
+            self._mending = asyncio.create_task(self._mend(subscribe=subscribe))
+
+    async def _mend(self, *, subscribe: bool) -> None:
+        """Work until the feed is whole and all readers follow it, however long Redis is away."""
+        if subscribe:
+            await self._source.subscribe(self.session)
+        failures = 0
+        while True:
+            try:
+                if self.feed.state is not FeedState.LIVE:
+                    await self._fill()
+                else:
+                    self._whole.set()
+                    if await self._restart_stale_readers():
+                        return
+                failures = 0
+            except BrokerError as error:
+                self.log.warning("log read failed", error=str(error), attempt=failures)
+                await asyncio.sleep(full_jitter_s(failures, random=random.random))
+                failures += 1
+
+    async def _fill(self) -> None:
+        link_generation = await self._source.until_link_up()
+        log = await self._source.read(self.session, self.feed.begin_read())
+        before = self.feed.head
+        if self.feed.fill(log) is Filled.RESET:
+            self.log.warning(
+                "log lost or rolled back", before=str(before), after=str(self.feed.head)
+            )
+        if self._source.link_generation != link_generation:
+            # The subscription broke during the read: what it would have brought may be missing.
+            self.feed.doubt()
+        self._request_flush(self)
+
+    async def _restart_stale_readers(self) -> bool:
+        """Give readers of an older generation a new start; False when the feed changed meanwhile."""
+        if not any(self._is_stale(reader) for reader in self.readers):
+            return True
+        backlog = self.feed.backlog_from_ring(None)
+        if backlog is None:
+            log = await self._source.read(self.session, None)
+            if self.feed.state is not FeedState.LIVE:
+                return False
+            if not self.feed.is_same_log(log):
+                self.doubt()
+                return False
+            backlog = self.feed.backlog_from_log(None, log)
+            if backlog is None:
+                return False
+        welcome = self._welcome(backlog._replace(recovered=False))
+        for reader in filter(self._is_stale, self.readers):
+            reader.restart(welcome)
+        return True
+
+    def _is_stale(self, reader: Reader) -> bool:
+        return reader.generation != self.feed.generation
+
+    def _welcome(self, backlog: Backlog) -> Welcome:
+        return Welcome(self.feed.head, backlog, self.feed.end, self.feed.generation)

@@ -1,0 +1,32 @@
+"""The built page, served at / for development and small installations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import Scope
+
+
+class PageFiles(StaticFiles):
+    """Static files where ``/session/facilitator`` finds ``session/facilitator.html``.
+
+    The same rule as nginx' ``try_files $uri $uri.html`` in deploy/.
+    """
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Answer the file, the page of that name, or the page's own 404."""
+        try:
+            response = await super().get_response(path, scope)
+        except HTTPException as error:
+            if error.status_code != 404:
+                raise
+        else:
+            if response.status_code != 404:
+                return response
+        # StaticFiles checks that the path stays inside the folder.
+        return await super().get_response(f"{path}.html", scope)

@@ -1,0 +1,1 @@
+"""What one facilitator's connection does."""

@@ -1,0 +1,54 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay.embedded import EmbeddedBroker
+from tests.support.redis import RedisServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the person who runs the tests may change what they test."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("RELAY_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A real redis-server that tests share; each uses sessions of its own and harms nobody's."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def embedded_broker() -> Iterator[EmbeddedBroker]:
+    """The embedded broker that tests share."""
+    with EmbeddedBroker(port=0) as broker:
+        yield broker
+
+
+@pytest.fixture(params=["redis", "embedded"])
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """One suite over both brokers."""
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        return server.url
+    broker: EmbeddedBroker = request.getfixturevalue("embedded_broker")
+    return broker.url
+
+
+@pytest.fixture
+def session_id() -> str:
+    """A session that no other test uses."""
+    return f"test-{secrets.token_hex(8)}"
