@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -122,6 +123,7 @@ def dev(
         )
         configure_logs(settings.log_level, settings.log_format)
         listener = stack.enter_context(server.bind(settings))
+        _err.print()
         url_flag = ""
         if redis_url is None:
             # Imported here: only this command needs it, and it takes a while.
@@ -131,6 +133,7 @@ def dev(
             settings = settings.model_copy(update={"redis_url": broker.url})
             if not broker.is_on_default_port:
                 url_flag = f" --redis-url {broker.url}"
+            _err.print(f"  Embedded broker on {broker.url}", style="dim")
         if sample:
             agent = subprocess.Popen(  # noqa: S603 - our own module, with the same interpreter
                 [
@@ -146,6 +149,7 @@ def dev(
 
 
 def _say_where(base_url: str, url_flag: str, *, has_page: bool) -> None:
+    hint = _hint_command()
     if has_page:
         _err.print(
             f"\n  Open  {base_url}/session/facilitator?session={DEMO_SESSION}\n", style="bold"
@@ -156,10 +160,19 @@ def _say_where(base_url: str, url_flag: str, *, has_page: bool) -> None:
             "Read hints in a terminal:",
             style="bold",
         )
-        _err.print(f"    hint tail --session {DEMO_SESSION}{url_flag}\n")
+        _err.print(f"    {hint} tail --session {DEMO_SESSION}{url_flag}\n")
     _err.print("  Send a hint from another terminal:")
-    _err.print(f'    hint send --session {DEMO_SESSION}{url_flag} "Ask what the letter said."\n')
+    _err.print(f'    {hint} send --session {DEMO_SESSION}{url_flag} "Ask what the letter said."\n')
     _err.print("  Ctrl-C stops everything.\n", style="dim")
+
+
+def _hint_command() -> str:
+    """Return how to call ``hint``: a virtual environment that is not activated needs the path."""
+    beside = Path(sys.argv[0]).with_name("hint")
+    on_path = shutil.which("hint")
+    if not beside.exists() or (on_path is not None and Path(on_path).samefile(beside)):
+        return "hint"
+    return str(beside)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -21,7 +21,9 @@ def configure_logs(level_name: str = "info", log_format: str = "auto") -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso", utc=True)
+        if as_json
+        else structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
     ]
     renderer: list[structlog.typing.Processor] = (
         [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(_dumps)]
@@ -38,20 +40,13 @@ def configure_logs(level_name: str = "info", log_format: str = "auto") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # uvicorn says where it listens, and what went wrong. Its "connection open" lines repeat ours.
-    logging.getLogger("uvicorn.error").setLevel(max(level, logging.INFO))
-    logging.getLogger("uvicorn.error").addFilter(_is_news)
+    # uvicorn's own news (started, connection open, shutting down) repeats ours.
+    logging.getLogger("uvicorn.error").setLevel(max(level, logging.WARNING))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
-    )
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    return record.msg not in ("connection open", "connection closed") and "WebSocket" not in str(
-        record.msg
     )
 
 

@@ -393,7 +393,7 @@ async def test_without_redis_clients_are_told_to_come_back(session_id: str) -> N
     relay.start()
     try:
         relay.wait_for_output("Hint Relay on http://")
-        relay.wait_for_output("startup complete")
+        relay.wait_for_output("worker started")
         async with client(relay.ws_url, session_id, welcome=False) as facilitator:
             code, reason, _ = await facilitator.closed()
         assert (code, reason) == (4005, "Broker lost")

@@ -1,0 +1,1 @@
+"""How much CPU a delivery costs: ``python -m tests.bench``."""
