@@ -163,6 +163,69 @@ def test_a_log_slice_is_joined_with_what_came_after_it() -> None:
     assert _offsets(backlog.publications) == [2, 3, 4, 5, 6]
 
 
+def test_a_slice_that_the_ring_has_left_behind_is_no_answer() -> None:
+    """Between an old log read and a small ring something is missing: the log is read again."""
+    feed, log = _live_feed(9, max_messages=2)
+    early = _slice(Position(7, 1), log[:4])
+    assert feed.backlog_from_log(Position(7, 1), early) is None
+
+
+def test_cursors_stay_right_while_the_ring_turns() -> None:
+    """Over thousands of publications a reader that keeps up gets each of them."""
+    feed, log = _live_feed(1, max_messages=10)
+    cursor, got = feed.end, []
+    for offset in range(2, 3000):
+        feed.receive(_publication(Position(7, offset)))
+        if offset % 7 == 0:
+            publications = feed.read(cursor) or []
+            cursor += len(publications)
+            got += _offsets(publications)
+    assert got == list(range(2, 2997))
+    assert len(log) == 1
+
+
+def test_a_log_does_not_begin_in_the_middle() -> None:
+    """Where no log was, a first publication that is not number one asks for the log."""
+    feed = Feed(max_messages=10, max_bytes=1000)
+    feed.fill(LogSlice(None, None, None, ()))
+    log = [_publication(Position(7, 1)), _publication(Position(7, 2))]
+    assert feed.receive(log[1]) is Received.HELD
+    assert feed.fill(_slice(feed.begin_read(), log)) is Filled.CONTINUED
+    assert feed.head == Position(7, 2)
+
+
+def test_a_repeated_publication_is_dropped_without_asking() -> None:
+    """The newest publication heard twice costs nothing."""
+    feed, log = _live_feed(2)
+    assert feed.receive(log[1]) is Received.DUPLICATE
+    assert feed.state is FeedState.LIVE
+
+
+def test_what_arrived_during_the_read_and_is_in_it_is_dropped() -> None:
+    """A publication that both the read and the subscription brought is appended once."""
+    feed, log = _live_feed(1)
+    cursor = feed.end
+    feed.doubt()
+    after = feed.begin_read()
+    log.append(_publication(Position(7, 2)))
+    feed.receive(log[1])
+    feed.fill(_slice(after, log))
+    assert feed.state is FeedState.LIVE
+    assert _offsets(feed.read(cursor) or []) == [2]
+
+
+def test_each_reset_is_a_generation() -> None:
+    """Readers can tell a reset from a ring that moved on."""
+    feed, log = _live_feed(2)
+    before = feed.generation
+    feed.doubt()
+    feed.fill(_slice(feed.begin_read(), log))
+    assert feed.generation == before
+    feed.doubt()
+    feed.fill(LogSlice(feed.begin_read(), None, None, ()))
+    assert feed.generation == before + 1
+
+
 class FeedMachine(RuleBasedStateMachine):
     """Any interleaving of publishing, losing, reading, trimming, rolling back and joining.
 
