@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import orjson
 import typer
@@ -19,6 +20,7 @@ from producers.publisher import DEFAULT_REDIS_URL, HintPublisher, Sent
 from producers.replay import SAMPLE, read_recording, replay
 from relay.errors import HintRelayError, InvalidMessage
 from relay.logs import configure_logs
+from relay.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -30,7 +32,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_out = Console(highlight=False, soft_wrap=True)
+
+
+class _Output(Console):
+    """Standard output, whose reader may go away first: `hint tail … | head` is no error."""
+
+    def on_broken_pipe(self) -> None:
+        """End quietly; Python's own flush at exit must not find the pipe either."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0)
+
+
+_out = _Output(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _Session = Annotated[str, typer.Option("--session", "-s", help="Which session.")]
@@ -62,10 +75,12 @@ def send(
 ) -> None:
     """Send one hint, and print its position once Redis has it."""
     fields = _given(priority=priority, category=category, source=source, id=message_id)
+    # Before anything runs: Ctrl-C while it waits for standard input ends at once.
+    words = _text(text)
 
     async def run() -> Sent:
-        async with HintPublisher(redis_url) as publisher:
-            return await publisher.hint(session, _text(text), **fields)
+        async with _publisher(redis_url) as publisher:
+            return await publisher.hint(session, words, **fields)
 
     _out.print(str(_run(run()).position))
 
@@ -82,10 +97,11 @@ def transcript(
 ) -> None:
     """Send one line of transcript, and print its position once Redis has it."""
     fields = _given(id=message_id)
+    words = _text(text)
 
     async def run() -> Sent:
-        async with HintPublisher(redis_url) as publisher:
-            return await publisher.transcript(session, _text(text), speaker=speaker, **fields)
+        async with _publisher(redis_url) as publisher:
+            return await publisher.transcript(session, words, speaker=speaker, **fields)
 
     _out.print(str(_run(run()).position))
 
@@ -111,7 +127,7 @@ def tail(
                         sys.stdout.write(payload.decode(errors="replace") + "\n")
                         sys.stdout.flush()
                     else:
-                        _show(orjson.loads(payload))
+                        _show(_parsed(payload))
 
     _run(run())
 
@@ -133,8 +149,8 @@ def replay_command(
     path = SAMPLE if recording is None else recording
 
     async def run() -> None:
-        lines = read_recording(path.read_text("utf-8").splitlines())
-        async with HintPublisher(redis_url) as publisher:
+        lines = read_recording(_read(path).splitlines())
+        async with _publisher(redis_url) as publisher:
             while True:
                 async for line, sent in replay(publisher, session, lines, speed=speed):
                     _out.print(Text(f"{sent.position}  {line.type:<10}  {line.text}"))
@@ -149,13 +165,37 @@ def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def _publisher(redis_url: str) -> HintPublisher:
+    """Make a publisher that keeps as much as the relay's settings say."""
+    settings = Settings.load(redis_url=redis_url)
+    return HintPublisher(
+        settings.redis_url,
+        give_up_s=5.0,
+        max_bytes=settings.max_publication_bytes,
+        log_messages=settings.log_messages,
+        log_ttl_s=settings.log_ttl_s,
+        dedupe_s=settings.dedupe_s,
+    )
+
+
 def _text(text: str) -> str:
-    if text != "-":
-        return text
-    read = sys.stdin.read().strip()
-    if not read:
-        raise InvalidMessage("Standard input was empty: nothing to send.")
-    return read
+    """Return the text that was given, or standard input's."""
+    try:
+        words = sys.stdin.read().strip() if text == "-" else text
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except UnicodeDecodeError:
+        _fail("Standard input is not UTF-8 text.")
+    if not words.strip():
+        _fail(f"{'Standard input was' if text == '-' else 'The text is'} empty: nothing to send.")
+    return words
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidMessage(f"{path} is not a recording: it is not UTF-8 text.") from None
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -173,22 +213,38 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
         _fail(f"{error.strerror}: {error.filename}" if error.filename else str(error))
 
 
-def _fail(text: str) -> None:
+def _fail(text: str) -> NoReturn:
     _err.print(f"hint: {text}", style="red", markup=False)
     raise typer.Exit(1)
+
+
+def _clock(timestamp: object) -> str:
+    """Return the time of day in the reader's own time zone; nothing for what is no time."""
+    if not isinstance(timestamp, int | float):
+        return ""
+    try:
+        return f"{datetime.fromtimestamp(timestamp).astimezone():%H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 _PRIORITY_STYLE = {"high": "bold yellow", "low": "dim"}
 
 
+def _parsed(payload: bytes) -> dict[str, Any]:
+    try:
+        message = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        message = None
+    return message if isinstance(message, dict) else {"type": "unreadable"}
+
+
 def _show(message: dict[str, Any]) -> None:
     """Print one message for people."""
     line = Text()
-    stamp = message.get("timestamp")
-    # The reader's own time zone.
-    moment = datetime.fromtimestamp(stamp).astimezone() if isinstance(stamp, int | float) else None
-    line.append(f"{moment:%H:%M:%S}  " if moment else " " * 10, style="dim")
-    text = str(message.get("text", ""))
+    line.append(f"{_clock(message.get('timestamp')):<10}", style="dim")
+    # A terminal obeys control characters; a message must not.
+    text = "".join(c if c.isprintable() or c == "\n" else "�" for c in str(message.get("text", "")))
     match message.get("type"):
         case "hint":
             style = _PRIORITY_STYLE.get(str(message.get("priority")), "bold")

@@ -131,11 +131,12 @@ async def listening(
         )
         running = asyncio.create_task(hub.run())
         try:
-            async with asyncio.timeout(connect_timeout_s):
-                await hub.until_link_up()
+            try:
+                async with asyncio.timeout(connect_timeout_s):
+                    await hub.until_link_up()
+            except TimeoutError:
+                raise BrokerUnavailable("Redis takes commands, but no subscription.") from None
             yield Listener(hub, session)
-        except TimeoutError:
-            raise BrokerUnavailable("Redis takes commands, but no subscription.") from None
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

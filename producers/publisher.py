@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from relay.backoff import full_jitter_s
 from relay.broker.broker import Broker
-from relay.errors import BrokerUnavailable
+from relay.errors import BrokerUnavailable, InvalidMessage
 from relay.messages import Error, Hint, Transcript, check_size, explain, new_id
 from relay.session import check_session
 
@@ -51,6 +52,12 @@ class HintPublisher:
         max_bytes: larger messages are refused before Redis sees them.
         give_up_s: how long a message is tried before ``BrokerUnavailable`` is raised.
         timeout_s: how long one try may take.
+        log_messages: how many messages of a session are kept, approximately.
+        log_ttl_s: how long a session is kept after its newest message.
+        dedupe_s: how long a message id is remembered.
+
+    Raises:
+        SettingsError: when ``redis_url`` is not one.
     """
 
     def __init__(
@@ -60,8 +67,17 @@ class HintPublisher:
         max_bytes: int = 64 * 1024,
         give_up_s: float = 10.0,
         timeout_s: float = 3.0,
+        log_messages: int = 1000,
+        log_ttl_s: float = 86_400,
+        dedupe_s: float = 300,
     ) -> None:
-        self._broker = Broker(redis_url, timeout_s=timeout_s)
+        self._broker = Broker(
+            redis_url,
+            timeout_s=timeout_s,
+            log_messages=log_messages,
+            log_ttl_s=log_ttl_s,
+            dedupe_s=dedupe_s,
+        )
         self._max_bytes = max_bytes
         self._give_up_s = give_up_s
 
@@ -119,13 +135,17 @@ class HintPublisher:
 
     async def _send(self, session: str, kind: type[Message], fields: dict[str, Any]) -> Sent:
         check_session(session)
+        if "position" in fields:
+            raise InvalidMessage("'position' is given by Redis; leave it out.")
+        if fields.get("id") is None:
+            fields["id"] = new_id()
         try:
             message = kind.model_validate(fields)
         except ValidationError as error:
             raise explain(error) from None
         payload = message.to_json()
         check_size(payload, self._max_bytes)
-        message_id = getattr(message, "id", None) or new_id()
+        message_id: str = fields["id"]
         return Sent(
             message_id, await self._publish(session, payload, _dedupe_id(message, message_id))
         )
@@ -146,10 +166,12 @@ class HintPublisher:
 
 
 def _dedupe_id(message: Message, message_id: str) -> str:
-    """Return what makes this publication the same as another one.
+    """Return what makes this publication the same as another one: its type and its id.
 
-    An interim transcript, its successors and the final one share an id and are all published.
+    An interim transcript, its successors and the final one share an id and are all published; the
+    same text again is the same version.
     """
     if isinstance(message, Transcript) and message.final is not None:
-        return f"{message_id}:{'final' if message.final else message.timestamp}"
-    return message_id
+        version = f"{message.final} {message.speaker} {message.text}".encode()
+        return f"transcript:{message_id}:{hashlib.blake2b(version, digest_size=12).hexdigest()}"
+    return f"{message.type}:{message_id}"

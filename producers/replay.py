@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from relay.errors import InvalidMessage
+from relay.messages import new_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -23,10 +24,13 @@ class _Line(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    at_s: Annotated[float, Field(ge=0, description="Seconds after the recording's beginning.")]
+    at_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     type: Literal["hint", "transcript"]
     text: str
 
+
+# A message that is played again is another message, now and in this session.
+_NOT_PLAYED = frozenset({"session", "position", "timestamp"})
 
 _LINE = TypeAdapter(_Line)
 
@@ -56,16 +60,21 @@ async def replay(
     """Publish a recording, and yield each line when it is out.
 
     Args:
-        publisher: where to publish; messages get new ids and the time of now.
+        publisher: where to publish; messages get the time of now. A recorded ``id`` stays an id in
+            this playing, so that interim and final transcript lines belong together, and is
+            another one in the next.
         session: into which session.
         recording: as ``read_recording`` returns it.
         speed: 2.0 plays twice as fast.
     """
     loop = asyncio.get_running_loop()
     began_s = loop.time()
+    playing = new_id()[:8]
     for line in recording:
         # Against the beginning, so that the time that publishing takes does not add up.
         await asyncio.sleep(max(0.0, began_s + line.at_s / speed - loop.time()))
-        fields: dict[str, Any] = line.model_dump(exclude={"at_s", "type", "text"})
+        fields: dict[str, Any] = line.model_dump(exclude={"at_s", "type", "text", *_NOT_PLAYED})
+        if isinstance(fields.get("id"), str):
+            fields["id"] = f"{fields['id']}-{playing}"
         publish = publisher.hint if line.type == "hint" else publisher.transcript
         yield line, await publish(session, line.text, **fields)

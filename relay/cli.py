@@ -28,9 +28,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_err = Console(stderr=True, highlight=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEMO_SESSION = "demo"
+
+# The `hint` command, in a process that ends with this one however this one ends.
+_SAMPLE_AGENT = (
+    "from relay.orphans import die_with_parent; die_with_parent(); "
+    "from producers.cli import app; app(prog_name='hint')"
+)
 
 
 def _flags_of_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -117,14 +123,15 @@ def dev(
     Listens on loopback only. What the embedded broker keeps is gone when it stops.
     """
     with _explained(), ExitStack() as stack:
-        built = page_dir or _checkout_page_dir()
         settings = Settings.load(
-            host="127.0.0.1", port=port, workers=1, page_dir=built, redis_url=redis_url
+            host="127.0.0.1", port=port, workers=1, page_dir=page_dir, redis_url=redis_url
         )
+        if settings.page_dir is None:
+            settings = settings.model_copy(update={"page_dir": _checkout_page_dir()})
         configure_logs(settings.log_level, settings.log_format)
         listener = stack.enter_context(server.bind(settings))
         _err.print()
-        url_flag = ""
+        url_flag = "" if redis_url is None else f" --redis-url {redis_url}"
         if redis_url is None:
             # Imported here: only this command needs it, and it takes a while.
             from relay.embedded import EmbeddedBroker  # noqa: PLC0415
@@ -137,13 +144,13 @@ def dev(
         if sample:
             agent = subprocess.Popen(  # noqa: S603 - our own module, with the same interpreter
                 [
-                    sys.executable, "-m", "producers", "replay", "--sample", "--loop",
+                    sys.executable, "-c", _SAMPLE_AGENT, "replay", "--sample", "--loop",
                     "--session", DEMO_SESSION, "--redis-url", settings.redis_url,
                 ],
                 stdout=subprocess.DEVNULL,
             )  # fmt: skip
             stack.callback(_stop, agent)
-        _say_where(server.url_of(listener), url_flag, has_page=built is not None)
+        _say_where(server.url_of(listener), url_flag, has_page=settings.page_dir is not None)
         server.run(settings, listener)
         _err.print("Stopped.")
 
@@ -156,7 +163,7 @@ def _say_where(base_url: str, url_flag: str, *, has_page: bool) -> None:
         )
     else:
         _err.print(
-            "\n  There is no built page here (`make page` builds it, with Node 20). "
+            f"\n  Relay on {base_url}. There is no built page here (`make page` builds it, with Node 20). "
             "Read hints in a terminal:",
             style="bold",
         )

@@ -71,7 +71,7 @@ class Feed:
     """
 
     __slots__ = (
-        "_base", "_bytes", "_held", "_held_before_read", "_max_bytes", "_max_messages",
+        "_base", "_bytes", "_held", "_held_before_read", "_held_bytes", "_max_bytes", "_max_messages",
         "_overflowed", "_ring", "_start", "generation", "head", "is_whole", "resumes_from", "state",
     )  # fmt: skip
 
@@ -85,6 +85,7 @@ class Feed:
         # The cursor of _ring[0]. Cursors only grow, so that an old one can't match a new publication.
         self._base = 0
         self._held: list[Publication] = []
+        self._held_bytes = 0
         self._held_before_read = 0
         # Whether something that arrived since the last begin_read() was neither appended nor held.
         self._overflowed = False
@@ -167,6 +168,7 @@ class Feed:
         """
         filled = self._fill_from(log)
         held, self._held = self._held, []
+        self._held_bytes = 0
         before_read, self._held_before_read = self._held_before_read, 0
         self.state = FeedState.LIVE
         for index, publication in enumerate(held):
@@ -206,18 +208,23 @@ class Feed:
     def backlog_from_log(self, since: Position | None, log: LogSlice) -> Backlog | None:
         """Return what a joining reader gets, given the log as read after ``since``.
 
-        None when the slice is no answer: history is gone and the slice is not the whole log, or the
-        ring has moved on too far from it. Then read the whole log and ask again. What the log has
+        None when the slice is no answer: history is gone and the slice is not the whole log (then read
+        the whole log), or the ring has moved on too far from it (then read on). What the log has
         beyond ``head`` is left out: it will arrive live, or be noticed as a gap; what the ring has
         beyond the slice is added.
         """
         recovered = None if since is None else log.reaches_back_to(since)
         if not recovered and not log.is_whole:
             return None
+        after = since if recovered else None
         publications = [
             publication
             for publication in log.publications
-            if publication.position is not None and self._is_behind_head(publication.position)
+            if publication.position is not None
+            and self.head is not None
+            # A log that went on in a new epoch still has the old one's entries before it.
+            and (after is None or publication.position > after)
+            and publication.position <= self.head
         ]
         if log.head is not None and self.head is not None and log.head < self.head:
             if self.resumes_from is not None and log.head < self.resumes_from:
@@ -235,8 +242,9 @@ class Feed:
 
     def _hold(self, publication: Publication) -> Received:
         # Bounded like the ring. What does not fit will be read from the log.
-        if len(self._held) < self._max_messages:
+        if len(self._held) < self._max_messages and self._held_bytes < self._max_bytes:
             self._held.append(publication)
+            self._held_bytes += len(publication)
         else:
             self._overflowed = True
         return Received.HELD
@@ -247,7 +255,7 @@ class Feed:
             return Filled.CONTINUED
         # From "no log" everything joins up that the new log still has from its beginning.
         joins_up = (
-            log.head is not None and (log.floor is None)
+            log.head is not None and log.floor is None
             if self.head is None
             else log.reaches_back_to(self.head)
         )

@@ -203,4 +203,8 @@ class Hub:
         if not isinstance(value, dict):
             room.log.warning("publication dropped: not a JSON object")
             return False
+        if "position" in value:
+            # Only publish.lua gives positions; a client would take this one for real.
+            room.log.warning("publication dropped: it claims a position")
+            return False
         return True

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from relay.errors import InvalidMessage, MessageTooLarge
 
-# Room for any id scheme (UUID, ULID, a provider's own), and small enough to be part of a Redis key.
+# Room for any id scheme (UUID, ULID, a provider's own), and small enough for a part of a Redis key.
 MessageId = Annotated[str, Field(min_length=1, max_length=128)]
 # Seconds since the epoch. JSON has no NaN, and a hint from before 1970 is a mistake.
 Timestamp = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -38,8 +38,15 @@ class Message(BaseModel):
     type: str
 
     def to_json(self) -> bytes:
-        """Return the message as one line of JSON, without the fields that are not set."""
-        return orjson.dumps(self.model_dump(exclude_none=True))
+        """Return the message as one line of JSON, without the fields that are not set.
+
+        Raises:
+            InvalidMessage: when a field of the caller's own holds what JSON can't.
+        """
+        try:
+            return orjson.dumps(self.model_dump(exclude_none=True))
+        except TypeError as error:
+            raise InvalidMessage(f"The message can't be written as JSON: {error}.") from None
 
 
 class _Published(Message):

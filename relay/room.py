@@ -11,6 +11,7 @@ import structlog
 from relay.backoff import full_jitter_s
 from relay.errors import BrokerError
 from relay.feed import Backlog, Feed, FeedState, Filled, Received
+from relay.snapshot import fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +174,6 @@ class Room:
 
     async def _backlog(self, since: Position | None, replay: int | None) -> Backlog:
         """Collect what a joining reader gets first; nothing is awaited after it is collected."""
-        after = since
         log: LogSlice | None = None
         failures = 0
         while True:
@@ -187,22 +187,31 @@ class Room:
                     self._distrust()
                     continue
                 backlog = self.feed.backlog_from_log(since, log)
-                after = None
             if backlog is not None:
-                if since is None and replay is not None:
-                    backlog = backlog._replace(publications=backlog.publications[-replay:])
-                return backlog
+                return _compact(backlog, replay)
             try:
-                log = await self._read_once(after)
+                log = await self._read_more(since, log)
             except BrokerError as error:
                 self.log.warning("log read failed", error=str(error), attempt=failures)
                 await asyncio.sleep(full_jitter_s(failures, random=random.random))
                 failures += 1
 
+    async def _read_more(self, since: Position | None, log: LogSlice | None) -> LogSlice:
+        """Read what is needed next: after ``since``, all, or what came after the last read.
+
+        Each further read is shorter than the one before, so a reader catches up with any burst.
+        """
+        if log is None:
+            return await self._read_once(since)
+        if since is not None and not log.is_whole and not log.reaches_back_to(since):
+            return await self._read_once(None)
+        return log.followed_by(await self._read_once(log.head)) or await self._read_once(None)
+
     async def _read_once(self, after: Position | None) -> LogSlice:
         """Read a stretch of the log; who wants the same stretch at the same time shares one read."""
         task = self._reads.get(after)
-        if task is None:
+        # A finished one may stand here for a moment, until its callback has run.
+        if task is None or task.done():
             task = asyncio.create_task(self._source.read(self.session, after))
             self._reads[after] = task
             task.add_done_callback(lambda task: self._read_done(after, task))
@@ -210,7 +219,8 @@ class Room:
         return await asyncio.shield(task)
 
     def _read_done(self, after: Position | None, task: asyncio.Task[LogSlice]) -> None:
-        del self._reads[after]
+        if self._reads.get(after) is task:
+            del self._reads[after]
         if not task.cancelled():
             # Whoever waits gets the exception; with nobody left it is nobody's.
             task.exception()
@@ -242,6 +252,11 @@ class Room:
                 self.log.warning("log read failed", error=str(error), attempt=failures)
                 await asyncio.sleep(full_jitter_s(failures, random=random.random))
                 failures += 1
+            except Exception:
+                # Nobody else would mend this room: it outlives what it did not foresee.
+                self.log.exception("mending failed unexpectedly", attempt=failures)
+                await asyncio.sleep(full_jitter_s(failures, random=random.random))
+                failures += 1
 
     async def _fill(self) -> None:
         link_generation = await self._source.until_link_up()
@@ -271,7 +286,7 @@ class Room:
             backlog = self.feed.backlog_from_log(None, log)
             if backlog is None:
                 return False
-        welcome = self._welcome(backlog._replace(recovered=False))
+        welcome = self._welcome(_compact(backlog._replace(recovered=False), None))
         for reader in filter(self._is_stale, self.readers):
             reader.restart(welcome)
         return True
@@ -281,3 +296,13 @@ class Room:
 
     def _welcome(self, backlog: Backlog) -> Welcome:
         return Welcome(self.feed.head, backlog, self.feed.end, self.feed.generation)
+
+
+def _compact(backlog: Backlog, replay: int | None) -> Backlog:
+    """Fold a snapshot, and cut it to what is wanted; what was recovered goes out as it was."""
+    if backlog.recovered:
+        return backlog
+    publications = fold(backlog.publications)
+    if backlog.recovered is None and replay is not None:
+        publications = publications[-replay:]
+    return backlog._replace(publications=publications)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from uvicorn.supervisors import Multiprocess
 from relay.app import create_app
 from relay.errors import SettingsError
 from relay.logs import configure_logs
+from relay.orphans import die_with_parent
 from relay.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 _SHUTDOWN_TIMEOUT_S = 5
 
 
+# Connections that wait to be accepted; a reconnect storm fills less.
+_BACKLOG = 2048
+
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -34,6 +39,8 @@ def _ignore(number: int, frame: FrameType | None) -> None:
 def worker_app() -> Starlette:
     """Build a worker's app from the environment; runs in each worker process."""
     settings = Settings.load()
+    if settings.workers > 1:
+        die_with_parent()
     configure_logs(settings.log_level, settings.log_format)
     return create_app(settings)
 
@@ -49,11 +56,17 @@ def bind(settings: Settings) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
+        # At once: two that are only bound would both believe that the port is theirs.
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise SettingsError(
-            f"Can't listen on {settings.host}:{settings.port}: {error.strerror}. "
+        advice = (
             "Stop the program that uses it, or choose another --port (0 takes a free one)."
+            if error.errno == errno.EADDRINUSE
+            else "Choose another --host or --port."
+        )
+        raise SettingsError(
+            f"Can't listen on {settings.host}:{settings.port}: {error.strerror}. {advice}"
         ) from None
     listener.set_inheritable(True)
     return listener

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from relay.errors import SettingsError
+from relay.redis_url import check_redis_url
 
 
 class Settings(BaseSettings):
@@ -87,9 +88,10 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: str) -> str:
-        if not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis://, rediss:// or unix://")
-        return value
+        try:
+            return check_redis_url(value)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("page_dir")
     @classmethod
@@ -97,6 +99,12 @@ class Settings(BaseSettings):
         if value is not None and not (value / "index.html").is_file():
             raise ValueError("has no index.html; build the page first (make page)")
         return value
+
+    @model_validator(mode="after")
+    def _check_probe_times(self) -> Self:
+        if self.probe_timeout_s <= self.probe_interval_s:
+            raise ValueError("RELAY_PROBE_TIMEOUT_S must be longer than RELAY_PROBE_INTERVAL_S")
+        return self
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
@@ -111,7 +119,9 @@ class Settings(BaseSettings):
             return cls(**given)
         except ValidationError as error:
             lines = [
-                f"RELAY_{'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+                ": ".join(
+                    [*(f"RELAY_{str(part).upper()}" for part in problem["loc"]), problem["msg"]]
+                )
                 for problem in error.errors(include_url=False, include_input=False)
             ]
             raise SettingsError("\n".join(lines)) from None

@@ -26,6 +26,7 @@ from relay.errors import BrokerError, BrokerFull, BrokerUnavailable
 from relay.log_slice import LogSlice
 from relay.position import Position
 from relay.publication import Publication
+from relay.redis_url import check_redis_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,6 +48,17 @@ class Published(NamedTuple):
     new: bool
 
 
+class _Page(NamedTuple):
+    """One answer of read.lua; ``reached`` is None on the last page."""
+
+    head: Position | None
+    floor: Position | None
+    ended: Position | None
+    from_beginning: bool
+    reached: Position | None
+    publications: list[Publication]
+
+
 class Broker:
     """A connection pool to Redis that can publish and read.
 
@@ -55,7 +67,7 @@ class Broker:
     Redis refuses.
 
     Args:
-        url: redis://, rediss:// or unix://.
+        url: redis://, rediss:// or unix://; SettingsError is raised for anything else.
         timeout_s: how long one command may take, connecting included.
         log_messages: how many messages of a session are kept, approximately.
         log_ttl_s: how long a session is kept after its newest message.
@@ -75,7 +87,7 @@ class Broker:
         # timeout) shows it only when it is used. All our commands are safe to repeat. More patience is
         # the caller's: it knows how long an answer is wanted.
         pool = BlockingConnectionPool.from_url(
-            url,
+            check_redis_url(url),
             max_connections=_MAX_CONNECTIONS,
             timeout=timeout_s,
             # Bounded by _bounded() instead: redis-py's own timeout goes through asyncio.wait_for(),
@@ -115,31 +127,46 @@ class Broker:
     async def read(self, session: str, after: Position | None = None) -> LogSlice:
         """Read everything that is kept of a session after a position (None: from the beginning).
 
-        A position of another epoch is read as "from the beginning": nothing of it is there.
+        A position that the log knows nothing of is read as "from the beginning". Entries that others
+        have written into the log by hand, without a position, are passed over.
         """
         publications: list[Publication] = []
         cursor = after
+        from_beginning, ended = after is None, None
         while True:
-            async with self._bounded():
-                head_text, floor_text, payloads = await self._read(
-                    keys=[keys.log(session), keys.meta(session)],
-                    args=["" if cursor is None else str(cursor), _PAGE],
+            page = await self._read_page(session, cursor)
+            if page.head is None:
+                return LogSlice(after, None, None, (), from_beginning=True)
+            if cursor == after:
+                from_beginning, ended = page.from_beginning, page.ended
+            elif page.from_beginning or (cursor and page.floor and cursor < page.floor):
+                # Between two pages the log was lost, or trimmed past the hole: what was read before
+                # does not join up. The page is the whole of what is kept, or its beginning.
+                publications.clear()
+                from_beginning = True
+            publications += page.publications
+            if page.reached is None:
+                return LogSlice(
+                    after, page.head, page.floor, tuple(publications), ended, from_beginning
                 )
-            head = Position.parse(_text(head_text)) if head_text else None
-            if head is None:
-                return LogSlice(after, None, None, ())
-            if cursor is not None and cursor.epoch != head.epoch:
-                publications.clear()
-                cursor = None
-                continue
-            floor = Position.parse(_text(floor_text)) if floor_text else None
-            if cursor is not None and floor is not None and cursor < floor:
-                # Trimmed between two pages: what was read before the hole is no longer kept.
-                publications.clear()
-            publications += map(Publication.of_payload, payloads)
-            if len(payloads) < _PAGE:
-                return LogSlice(after, head, floor, tuple(publications))
-            cursor = publications[-1].position
+            cursor = page.reached
+
+    async def _read_page(self, session: str, cursor: Position | None) -> _Page:
+        async with self._bounded():
+            answer = await self._read(
+                keys=[keys.log(session), keys.meta(session)],
+                args=["" if cursor is None else str(cursor), _PAGE],
+            )
+        head, floor, ended, from_beginning, reached, payloads = answer
+        publications = map(Publication.of_payload, payloads)
+        return _Page(
+            head=_entry_id(head),
+            floor=_entry_id(floor),
+            ended=None if cursor is None or not ended else Position(cursor.epoch, int(ended)),
+            from_beginning=bool(from_beginning),
+            reached=None if len(payloads) < _PAGE else _entry_id(reached),
+            publications=[p for p in publications if p.position is not None],
+        )
 
     async def ping(self) -> None:
         """Make one round trip."""
@@ -154,11 +181,11 @@ class Broker:
                 yield
         except OutOfMemoryError as error:
             raise BrokerFull(
-                "Redis has reached its maxmemory and took nothing. Raise maxmemory, or keep less: "
-                "RELAY_LOG_MESSAGES, RELAY_LOG_TTL_S."
+                "Redis has reached its maxmemory and took nothing. Raise maxmemory, or keep less "
+                "of each session (log_messages, log_ttl_s)."
             ) from error
         except AuthenticationError as error:
-            raise BrokerUnavailable(f"Redis refuses the credentials: {error}") from error
+            raise BrokerError(f"Redis refuses the credentials: {error}") from error
         except TimeoutError as error:
             raise BrokerUnavailable(
                 f"Redis is not available: no answer within {self._timeout_s:g} s"
@@ -190,6 +217,14 @@ class Broker:
 
 def _script(name: str) -> str:
     return (_SCRIPTS / f"{name}.lua").read_text("utf-8")
+
+
+def _entry_id(value: bytes | str) -> Position | None:
+    """Read a stream entry's id, which is a position but for a floor before the first one."""
+    if not value:
+        return None
+    epoch, _, offset = _text(value).partition("-")
+    return Position(int(epoch), int(offset))
 
 
 def _text(value: bytes | str) -> str:

@@ -4,19 +4,40 @@
 -- ARGV[1] the position after which to read, or '' for the log's beginning
 -- ARGV[2] how many entries at the most
 --
--- Returns { head or '', floor or '', { payload, … } }: the newest position, the position up to
--- which (itself included) entries have been trimmed, and the entries, oldest first.
+-- Returns { head or '', floor or '', end or '', whole, last or '', { payload, … } }: the newest position; the
+-- position up to which (itself included) entries have been trimmed; the last offset of the epoch of
+-- ARGV[1] when that epoch is over and the log went on from it; 1 when reading began at the log's
+-- beginning, also because it knows nothing of the epoch of ARGV[1]; the id of the last entry that is
+-- returned, from where the next page goes on; the entries, oldest first.
 
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 if not last then
-  return { '', '', {} }
+  return { '', '', '', 1, '', {} }
 end
-local from = '-'
+
+local from, whole, ended = '-', 1, ''
 if ARGV[1] ~= '' then
-  from = '(' .. ARGV[1]
+  local epoch = string.sub(ARGV[1], 1, string.find(ARGV[1], '-', 1, true) - 1)
+  local current = string.sub(last[1], 1, string.find(last[1], '-', 1, true) - 1)
+  ended = redis.call('HGET', KEYS[2], 'end:' .. epoch) or ''
+  if epoch == current or ended ~= '' then
+    from, whole = '(' .. ARGV[1], 0
+  end
 end
-local payloads = {}
+
+local floor = redis.call('HGET', KEYS[2], 'floor')
+if not floor then
+  -- Nothing was trimmed, or the hash was evicted and nobody knows. A log that does not begin with
+  -- number 1 is taken for a trimmed one: better a notice too many than a loss in silence.
+  local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1][1]
+  local at = string.find(first, '-', 1, true)
+  local offset = tonumber(string.sub(first, at + 1))
+  floor = offset > 1 and string.sub(first, 1, at) .. string.format('%.0f', offset - 1) or ''
+end
+
+local payloads, reached = {}, ''
 for index, entry in ipairs(redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[2])) do
   payloads[index] = entry[2][2]
+  reached = entry[1]
 end
-return { last[1], redis.call('HGET', KEYS[2], 'floor') or '', payloads }
+return { last[1], floor, ended, whole, reached, payloads }

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SUBPROTOCOL = "hints.v1"
 
+_KNOWN_CODES = frozenset(map(int, CloseCode))
+
 
 class Request(NamedTuple):
     """What a facilitator asks for; see "Endpoints" in docs/PROTOCOL.md."""
@@ -121,7 +123,9 @@ class WebSocketEndpoint:
             self._hub.leave(room, connection)
             duration_s = time.monotonic() - began_s
             self._metrics.connections.dec()
-            self._metrics.disconnects.labels(int(code)).inc()
+            # A client may send any code; the metric has the known ones.
+            label = int(code) if int(code) in _KNOWN_CODES else "other"
+            self._metrics.disconnects.labels(label).inc()
             self._metrics.connection_seconds.observe(duration_s)
             log.info(
                 "disconnected",

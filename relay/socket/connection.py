@@ -125,7 +125,8 @@ class Connection:
                     async with asyncio.timeout(self._heartbeat_s):
                         await self._wakeup.wait()
                 except TimeoutError:
-                    await send(self._heartbeat(room))
+                    # Something may have come at this very moment: look again first.
+                    self._answer_heartbeat = True
         except WebSocketDisconnect:
             # The server found out before the receiver did.
             return CloseCode.ABNORMAL
@@ -161,7 +162,8 @@ class Connection:
         self._metrics.deliveries.inc()
 
     def _heartbeat(self, room: Room) -> str:
-        head = room.feed.head
+        # While a new start is on its way, the feed's head is not what this client should have.
+        head = room.feed.head if self.generation == room.feed.generation else None
         return Heartbeat(position=None if head is None else str(head)).to_json().decode()
 
     async def _receive_all(self) -> CloseCode | int:

@@ -20,7 +20,7 @@ def _publication(position: Position | None, text: str = "") -> Publication:
 def _slice(after: Position | None, log: list[Publication], floor: int = 0) -> LogSlice:
     """Read a model log as ``Broker.read`` would."""
     if not log:
-        return LogSlice(after, None, None, ())
+        return LogSlice(after, None, None, (), from_beginning=True)
     head = log[-1].position
     assert head is not None
     from_start = after is None or after.epoch != head.epoch
@@ -30,6 +30,7 @@ def _slice(after: Position | None, log: list[Publication], floor: int = 0) -> Lo
         head,
         Position(head.epoch, floor) if floor else None,
         tuple(p for p in kept if from_start or (p.position or head) > (after or head)),
+        from_beginning=from_start,
     )
 
 
@@ -88,6 +89,62 @@ def test_a_new_epoch_resets() -> None:
     assert feed.backlog_from_ring(None) == Backlog(None, tuple(log))
 
 
+def _restarted(log: list[Publication], count: int) -> tuple[list[Publication], Position | None]:
+    """Go on with a log as a restarted Redis does: in a new epoch; and where the old one ended."""
+    return [*log, *(_publication(Position(9, n)) for n in range(1, count + 1))], log[-1].position
+
+
+def test_a_log_that_goes_on_in_a_new_epoch() -> None:
+    """A restart that lost nothing is a new epoch that joins up: nobody is told anything."""
+    feed, log = _live_feed(3)
+    cursor = feed.end
+    log, ended = _restarted(log, 2)
+    assert feed.receive(log[3]) is Received.HELD
+    after = feed.begin_read()
+    read = LogSlice(after, Position(9, 2), None, tuple(log[3:]), ended)
+    assert feed.fill(read) is Filled.CONTINUED
+    assert [p.position for p in feed.read(cursor) or []] == [Position(9, 1), Position(9, 2)]
+    # Who comes with a position of the old epoch is answered from the log.
+    assert feed.backlog_from_ring(Position(7, 2)) is None
+    since = LogSlice(Position(7, 2), Position(9, 2), None, tuple(log[2:]), ended)
+    assert feed.backlog_from_log(Position(7, 2), since) == Backlog(True, tuple(log[2:]))
+
+
+def test_a_tail_that_was_overtaken_is_told() -> None:
+    """A restart that lost the tail is told, however much has been published since."""
+    feed, log = _live_feed(5)
+    log, ended = _restarted(log[:3], 40)
+    feed.doubt()
+    after = feed.begin_read()
+    read = LogSlice(after, Position(9, 40), None, tuple(log[3:]), ended)
+    assert feed.fill(read) is Filled.RESET
+    lost = LogSlice(Position(7, 5), Position(9, 40), None, tuple(log[3:]), ended)
+    assert feed.backlog_from_log(Position(7, 5), lost) is None, "the whole log is needed"
+    whole = LogSlice(None, Position(9, 40), None, tuple(log), from_beginning=True)
+    assert feed.backlog_from_log(Position(7, 5), whole) == Backlog(False, tuple(log))
+
+
+def test_the_end_of_an_epoch_is_the_beginning_of_the_next() -> None:
+    """Trimming that took exactly the old epoch took nothing from who had all of it."""
+    read = LogSlice(Position(7, 3), Position(9, 4), Position(9, 0), (), Position(7, 3))
+    assert read.reaches_back_to(Position(7, 3))
+    assert not read.reaches_back_to(Position(7, 2))
+    assert not read.reaches_back_to(Position(7, 4))
+    assert not read.reaches_back_to(Position(6, 1))
+
+
+def test_later_reads_join_on() -> None:
+    """A read that goes on where another ended is one read; one that does not is none."""
+    log = [_publication(Position(7, n)) for n in range(1, 7)]
+    first, second = _slice(None, log[:4]), _slice(Position(7, 4), log)
+    joined = first.followed_by(second)
+    assert joined is not None
+    assert (joined.after, joined.head, joined.is_whole) == (None, Position(7, 6), True)
+    assert _offsets(joined.publications) == [1, 2, 3, 4, 5, 6]
+    assert _slice(None, log[:3]).followed_by(second) is None
+    assert first.followed_by(_slice(Position(7, 4), log, floor=5)) is None
+
+
 def test_history_that_was_trimmed_meanwhile_resets() -> None:
     """When the log no longer reaches back to the head, what is lost is told, never skipped."""
     feed, log = _live_feed(3)
@@ -135,7 +192,7 @@ def test_plain_publications_are_only_live() -> None:
 def test_the_ring_is_bounded_in_bytes() -> None:
     """Bytes count too, and the newest publication is kept however large it is."""
     feed = Feed(max_messages=100, max_bytes=100)
-    feed.fill(LogSlice(None, None, None, ()))
+    feed.fill(LogSlice(None, None, None, (), from_beginning=True))
     for offset in range(1, 20):
         feed.receive(_publication(Position(7, offset), "x" * 60))
     assert len(feed) == 1
@@ -187,7 +244,7 @@ def test_cursors_stay_right_while_the_ring_turns() -> None:
 def test_a_log_does_not_begin_in_the_middle() -> None:
     """Where no log was, a first publication that is not number one asks for the log."""
     feed = Feed(max_messages=10, max_bytes=1000)
-    feed.fill(LogSlice(None, None, None, ()))
+    feed.fill(LogSlice(None, None, None, (), from_beginning=True))
     log = [_publication(Position(7, 1)), _publication(Position(7, 2))]
     assert feed.receive(log[1]) is Received.HELD
     assert feed.fill(_slice(feed.begin_read(), log)) is Filled.CONTINUED
@@ -222,7 +279,7 @@ def test_each_reset_is_a_generation() -> None:
     feed.fill(_slice(feed.begin_read(), log))
     assert feed.generation == before
     feed.doubt()
-    feed.fill(LogSlice(feed.begin_read(), None, None, ()))
+    feed.fill(LogSlice(feed.begin_read(), None, None, (), from_beginning=True))
     assert feed.generation == before + 1
 
 

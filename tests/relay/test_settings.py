@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from relay.errors import SettingsError
+from relay.redis_url import check_redis_url
 from relay.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,3 +63,21 @@ def test_workers_get_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in settings.to_environment().items():
         monkeypatch.setenv(name, value)
     assert Settings.load() == settings
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "localhost:6379", "http://localhost", "redis://", "redis://h:port/0", "redis://h:99999/0",
+     "redis://:pass:word@[::1"],
+)  # fmt: skip
+def test_what_is_no_redis_url(url: str) -> None:
+    """A wrong URL is refused with how one looks, and is not shown."""
+    with pytest.raises(SettingsError, match="redis://localhost:6379/0") as refusal:
+        check_redis_url(url)
+    assert "word" not in str(refusal.value)
+
+
+def test_a_probe_needs_time_to_be_heard() -> None:
+    """A timeout that is no longer than the interval would find every link deaf."""
+    with pytest.raises(SettingsError, match="RELAY_PROBE_TIMEOUT_S must be longer"):
+        Settings.load(probe_interval_s=5.0, probe_timeout_s=5.0)
