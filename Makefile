@@ -14,7 +14,7 @@ PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not
 NODE_OK := $(shell node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && echo yes)
 export NEXT_TELEMETRY_DISABLED := 1
 
-.PHONY: help demo test check fmt page bench clean test-servers
+.PHONY: help demo test check fmt page faults bench clean test-servers
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
@@ -40,6 +40,9 @@ fmt: $(VENV)/.dev frontend/node_modules/.ready ## format and fix what can be fix
 	@$(BIN)/ruff check --fix-only -q . ; $(BIN)/ruff format . ; cd frontend && npm run --silent format
 
 page: frontend/out/index.html ## build the facilitator's page into frontend/out
+
+faults: $(VENV)/.dev test-servers ## run the whole fault matrix (some 10 minutes; SEED=, ONLY=, SHORT=1)
+	@$(BIN)/python -m tests.faults
 
 bench: $(VENV)/.dev test-servers ## measure the relay (a few minutes)
 	@$(BIN)/python -m tests.bench

@@ -27,6 +27,7 @@ class TcpProxy:
         self._flows = asyncio.Event()
         self._flows.set()
         self._refuses = False
+        self._deaf_to: bytes | None = None
 
     @property
     def open_connections(self) -> int:
@@ -51,6 +52,16 @@ class TcpProxy:
         """Take new connections and break them at once, or stop doing so."""
         self._refuses = refuses
 
+    def deafen(self, word: bytes | None) -> None:
+        """Swallow all that comes back on connections that from now on send this word.
+
+        Connections that have sent it before are cut, so that they send it again. None stops it for
+        connections to come; those that are deaf stay so.
+        """
+        self._deaf_to = word
+        if word is not None:
+            self.cut()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         try:
@@ -61,11 +72,12 @@ class TcpProxy:
             writer.transport.abort()
             return
         pair = (writer, up_writer)
+        deaf = asyncio.Event()
         self._pairs.add(pair)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, up_writer))
-                group.create_task(self._pump(up_reader, writer))
+                group.create_task(self._pump(reader, up_writer, deafens=deaf))
+                group.create_task(self._pump(up_reader, writer, deaf=deaf))
         except* OSError:
             pass
         finally:
@@ -73,11 +85,23 @@ class TcpProxy:
             for end in pair:
                 end.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        deafens: asyncio.Event | None = None,
+        deaf: asyncio.Event | None = None,
+    ) -> None:
         while data := await reader.read(65536):
             await self._flows.wait()
+            if deaf is not None and deaf.is_set():
+                continue
             writer.write(data)
             await writer.drain()
+            if deafens is not None and self._deaf_to is not None and self._deaf_to in data:
+                # What was asked is still answered; what comes later is not.
+                asyncio.get_running_loop().call_later(0.3, deafens.set)
         await self._flows.wait()
         # One side has closed: so does the other, and the pair is over.
         raise ConnectionResetError

@@ -1,0 +1,1 @@
+"""Faults on purpose, and a checker that knows what must have arrived: ``make faults``."""
