@@ -21,8 +21,8 @@ from relay.broker import keys
 from relay.errors import BrokerFull
 from relay.position import Position
 from tests.faults.checker import Violation
-from tests.support.process import wait_until
 from tests.support.redis import RedisServer
+from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -224,7 +224,7 @@ async def strange_positions(world: World) -> None:
     ):
         for proxy in world.client_proxies:
             url = f"ws://127.0.0.1:{proxy.port}/ws?session={session}&since={since}"
-            async with connect(url, proxy=None) as websocket:
+            async with connect(url, proxy=None, max_queue=None) as websocket:
                 first = json.loads(await websocket.recv())
                 if first["recovered"] is not recovered:
                     raise Violation(f"since={since} was answered with {first}")
@@ -240,7 +240,7 @@ async def strange_positions(world: World) -> None:
         url = (
             f"ws://127.0.0.1:{world.client_proxies[0].port}/ws?session={session}&since={malformed}"
         )
-        async with connect(url, proxy=None) as websocket:
+        async with connect(url, proxy=None, max_queue=None) as websocket:
             with contextlib.suppress(ConnectionClosed):
                 while True:
                     await websocket.recv()
@@ -250,30 +250,36 @@ async def strange_positions(world: World) -> None:
 
 async def failover_loses_the_tail(world: World) -> None:
     """A replica that lacks the newest messages takes over; who saw them is told, and goes on."""
-    with RedisServer(append_only=True) as replica:
-        replica.command("REPLICAOF", "127.0.0.1", str(world.redis.port))
-        await asyncio.to_thread(
-            wait_until,
-            lambda: b"master_link_status:up" in replica.command("INFO", "replication"),
-            "the replica in step",
-        )
-        await world.progress(1.0)
-        # The replica stands still: what is published from here on will be lost.
-        replica.send(signal.SIGSTOP)
-        await world.progress(1.5)
-        world.redis.kill()
-        replica.send(signal.SIGCONT)
-        await asyncio.sleep(0.2)
-        replica.command("REPLICAOF", "NO", "ONE")
-        if not _forget_lost(world, replica):
-            raise Violation("the scenario lost nothing")
-        for proxy in [*world.redis_proxies, world.publisher_proxy]:
-            proxy.target_port = replica.port
-            proxy.cut()
-        await world.progress(world.size.fault_s)
-        await world.quiesce()
-        if not world.told:
-            raise Violation("nobody was told of the lost tail")
+    async with TcpProxy(world.redis.port) as replication:
+        with RedisServer(append_only=True) as replica:
+            await _fail_over(world, replica, replication)
+
+
+async def _fail_over(world: World, replica: RedisServer, replication: TcpProxy) -> None:
+    replica.command("REPLICAOF", "127.0.0.1", str(replication.port))
+    await _wait_for(
+        lambda: b"master_link_status:up" in replica.command("INFO", "replication"),
+        "the replica in step",
+        15,
+    )
+    await world.progress(1.0)
+    # Nothing reaches the replica any more: what is published from here on will be lost.
+    replication.freeze()
+    await world.progress(1.5)
+    world.redis.kill()
+    replication.cut()
+    replica.command("REPLICAOF", "NO", "ONE")
+    if not _forget_lost(world, replica):
+        raise Violation("the scenario lost nothing")
+    for proxy in [*world.redis_proxies, world.publisher_proxy]:
+        proxy.target_port = replica.port
+        proxy.cut()
+    await world.progress(world.size.fault_s)
+    await world.quiesce()
+    if not world.told:
+        raise Violation("nobody was told of the lost tail")
+    # The old master is dead and the new one ends with this scenario: nobody may need them any more.
+    await world.leave(replica)
 
 
 def _forget_lost(world: World, redis: RedisServer | None = None) -> int:

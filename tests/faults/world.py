@@ -65,6 +65,7 @@ class World:
         self.clients: list[FlappingClient] = []
         self.publishers: list[SteadyPublisher] = []
         self._relay_flags = relay_flags
+        self._left = False
         self._stack = AsyncExitStack()
         self._client_tasks: list[asyncio.Task[None]] = []
         self._publisher_tasks: list[asyncio.Task[None]] = []
@@ -155,8 +156,16 @@ class World:
         # A heartbeat more each: they would say if something were missing after all.
         await self.progress(1.5)
 
-    async def leave(self) -> None:
-        """Let all clients go, and check that they leave nothing behind."""
+    async def leave(self, redis: RedisServer | None = None) -> None:
+        """Let all clients go, and check that they leave nothing behind; once.
+
+        Args:
+            redis: where the subscriptions are by now.
+        """
+        if self._left:
+            return
+        self._left = True
+        server = redis or self.redis
         for task in self._client_tasks:
             task.cancel()
         await asyncio.gather(*self._client_tasks, return_exceptions=True)
@@ -167,7 +176,7 @@ class World:
                 return (
                     values["hint_relay_connections"] == 0
                     and values["hint_relay_sessions"] == 0
-                    and channels_of(self.redis) <= len(self.relays)
+                    and channels_of(server) <= len(self.relays)
                 )
 
             await asyncio.to_thread(wait_until, empty, f"{relay.base_url} empty", timeout_s=15)
