@@ -18,9 +18,13 @@ from rich.text import Text
 from producers.listener import listening
 from producers.publisher import DEFAULT_REDIS_URL, HintPublisher, Sent
 from producers.replay import SAMPLE, read_recording, replay
+from relay.broker.broker import Broker
 from relay.errors import HintRelayError, InvalidMessage
 from relay.logs import configure_logs
+from relay.position import Position
+from relay.session import check_session
 from relay.settings import Settings
+from relay.snapshot import fold
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -47,6 +51,7 @@ _out = _Output(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _Session = Annotated[str, typer.Option("--session", "-s", help="Which session.")]
+_AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 _RedisUrl = Annotated[
     str,
     typer.Option(
@@ -113,7 +118,10 @@ def tail(
     replay_count: Annotated[
         int, typer.Option("--replay", min=0, help="How many kept messages to show first.")
     ] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    since: Annotated[
+        str | None, typer.Option(help="Show what came after this position first.")
+    ] = None,
+    as_json: _AsJson = False,
 ) -> None:
     """Show a session's hints and transcript as they come, until Ctrl-C."""
 
@@ -121,13 +129,37 @@ def tail(
         async with listening(redis_url, session) as listener:
             if not as_json:
                 _err.print(f"Session {session}: waiting for hints. Ctrl-C ends.", style="dim")
-            async with aclosing(listener.messages(replay=replay_count)) as messages:
+            position = None if since is None else Position.parse(since)
+            async with aclosing(listener.messages(position, replay_count)) as messages:
                 async for payload in messages:
-                    if as_json:
-                        sys.stdout.write(payload.decode(errors="replace") + "\n")
-                        sys.stdout.flush()
-                    else:
-                        _show(_parsed(payload))
+                    _print_message(payload, as_json=as_json)
+
+    _run(run())
+
+
+@app.command()
+def history(
+    session: _Session,
+    redis_url: _RedisUrl = DEFAULT_REDIS_URL,
+    since: Annotated[str | None, typer.Option(help="Only what came after this position.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the newest so many.")] = None,
+    as_json: _AsJson = False,
+) -> None:
+    """Show what is kept of a session, and end."""
+
+    async def run() -> None:
+        check_session(session)
+        after = None if since is None else Position.parse(since)
+        settings = Settings.load(redis_url=redis_url)
+        async with Broker(settings.redis_url, timeout_s=settings.redis_timeout_s) as broker:
+            log = await broker.read(session, after)
+        if after is not None and not log.reaches_back_to(after):
+            _err.print("Some messages after that position are gone; this is what is kept.")
+        publications = fold(log.publications)
+        for publication in publications[-limit:] if limit else publications:
+            _print_message(publication.payload, as_json=as_json)
+        if not publications and not as_json:
+            _err.print(f"Nothing is kept of session {session}.", style="dim")
 
     _run(run())
 
@@ -229,6 +261,14 @@ def _clock(timestamp: object) -> str:
 
 
 _PRIORITY_STYLE = {"high": "bold yellow", "low": "dim"}
+
+
+def _print_message(payload: bytes, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(payload.decode(errors="replace") + "\n")
+        sys.stdout.flush()
+    else:
+        _show(_parsed(payload))
 
 
 def _parsed(payload: bytes) -> dict[str, Any]:

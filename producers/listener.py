@@ -19,6 +19,7 @@ from relay.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
+    from relay.close_codes import CloseCode
     from relay.position import Position
     from relay.publication import Publication
     from relay.room import Room, Welcome
@@ -51,6 +52,9 @@ class Listener:
         self.generation = welcome.generation
         self._welcome = welcome
         self._wakeup.set()
+
+    def end(self, code: CloseCode) -> None:
+        """Pass over it: there is no other relay to go to, and Redis may come back."""
 
     async def messages(
         self, since: Position | None = None, replay: int | None = None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from relay.backoff import full_jitter_s
+from producers.outbox import Outbox
 from relay.broker.broker import Broker
-from relay.errors import BrokerUnavailable, InvalidMessage
+from relay.errors import InvalidMessage
 from relay.messages import Error, Hint, Transcript, check_size, explain, new_id
 from relay.session import check_session
 
@@ -44,14 +42,17 @@ class HintPublisher:
     the session's log, and every facilitator gets it, live or after a reconnect. Safe to use from many
     tasks at once; messages of one task keep their order.
 
-    When Redis is away, a message is tried again under the same id until ``give_up_s`` is over; a try
-    whose outcome nobody knows can therefore not become a second message.
+    While Redis is away, messages wait in a bounded buffer, in the order in which they came, each until
+    ``give_up_s`` is over; a message that finds the buffer full is refused with ``BufferFull``. Tries
+    are repeated under the same id, so one whose outcome nobody knows can't become a second message.
 
     Args:
         redis_url: redis://, rediss:// or unix://.
         max_bytes: larger messages are refused before Redis sees them.
         give_up_s: how long a message is tried before ``BrokerUnavailable`` is raised.
         timeout_s: how long one try may take.
+        max_buffered: how many messages may wait while Redis is away; more are refused.
+        max_buffered_bytes: the same bound in bytes.
         log_messages: how many messages of a session are kept, approximately.
         log_ttl_s: how long a session is kept after its newest message.
         dedupe_s: how long a message id is remembered.
@@ -67,19 +68,24 @@ class HintPublisher:
         max_bytes: int = 64 * 1024,
         give_up_s: float = 10.0,
         timeout_s: float = 3.0,
+        max_buffered: int = 1000,
+        max_buffered_bytes: int = 8 * 1024 * 1024,
         log_messages: int = 1000,
         log_ttl_s: float = 86_400,
         dedupe_s: float = 300,
     ) -> None:
-        self._broker = Broker(
+        broker = Broker(
             redis_url,
             timeout_s=timeout_s,
             log_messages=log_messages,
             log_ttl_s=log_ttl_s,
             dedupe_s=dedupe_s,
         )
+        self._broker = broker
+        self._outbox = Outbox(
+            broker, max_messages=max_buffered, max_bytes=max_buffered_bytes, give_up_s=give_up_s
+        )
         self._max_bytes = max_bytes
-        self._give_up_s = give_up_s
 
     async def hint(self, session: str, text: str, **fields: Any) -> Sent:
         """Publish a hint.
@@ -92,8 +98,9 @@ class HintPublisher:
 
         Raises:
             InvalidSession, InvalidMessage: nothing was published; the text says what to change.
-            BrokerUnavailable: Redis did not answer in time; publishing again under the same ``id`` is
-                safe.
+            BufferFull: Redis is away and too much waits already; this message was not taken.
+            BrokerUnavailable: Redis did not come back in time; publishing again under the same ``id``
+                is safe.
             BrokerFull, BrokerError: Redis refused.
         """
         return await self._send(session, Hint, {"text": text, **fields})
@@ -117,8 +124,19 @@ class HintPublisher:
         return await self._send(session, Error, {"text": text, "code": code, **fields})
 
     async def close(self) -> None:
-        """Close the connections; publishing is over."""
+        """Close the connections; what still waits for Redis fails with ``BrokerUnavailable``."""
+        await self._outbox.close()
         await self._broker.close()
+
+    @property
+    def buffered(self) -> int:
+        """How many messages wait for Redis now."""
+        return len(self._outbox)
+
+    @property
+    def refused(self) -> int:
+        """How many messages were refused because too many waited."""
+        return self._outbox.refused
 
     async def __aenter__(self) -> Self:
         """Return the publisher; it connects when it first publishes."""
@@ -147,22 +165,9 @@ class HintPublisher:
         check_size(payload, self._max_bytes)
         message_id: str = fields["id"]
         return Sent(
-            message_id, await self._publish(session, payload, _dedupe_id(message, message_id))
+            message_id,
+            await self._outbox.publish(session, payload, _dedupe_id(message, message_id)),
         )
-
-    async def _publish(self, session: str, payload: bytes, dedupe_id: str) -> Position:
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + self._give_up_s
-        attempt = 0
-        while True:
-            try:
-                return (await self._broker.publish(session, payload, dedupe_id)).position
-            except BrokerUnavailable:
-                pause_s = full_jitter_s(attempt, random=random.random, base_s=0.1, cap_s=1.0)
-                if loop.time() + pause_s > deadline_s:
-                    raise
-                await asyncio.sleep(pause_s)
-                attempt += 1
 
 
 def _dedupe_id(message: Message, message_id: str) -> str:

@@ -10,7 +10,8 @@
     │   └── InvalidMessage
     │       └── MessageTooLarge
     └── BrokerError              Redis'
-        ├── BrokerUnavailable    away, too slow, or refusing the connection: try again
+        ├── BrokerUnavailable    away or too slow: try again
+        │   └── BufferFull       … and the publisher's buffer for such times is full
         └── BrokerFull           out of memory: nothing was written
 """
 
@@ -97,6 +98,22 @@ class BrokerError(HintRelayError):
 
 class BrokerUnavailable(BrokerError):
     """Redis is away, too slow, or refuses the connection; trying again later can help."""
+
+
+class BufferFull(BrokerUnavailable):
+    """Redis is away, and the publisher's buffer is full: this message was not taken."""
+
+    def __init__(self, messages: int, size_bytes: int) -> None:
+        self.messages = messages
+        self.size_bytes = size_bytes
+        super().__init__(messages, size_bytes)
+
+    def __str__(self) -> str:
+        """Say what waits already."""
+        return (
+            f"Redis is away, and {self.messages:,} messages ({self.size_bytes:,} bytes) wait for it "
+            "already: this one was not taken. Send less, or allow more (max_buffered)."
+        )
 
 
 class BrokerFull(BrokerError):

@@ -10,6 +10,7 @@ import structlog
 
 from relay.broker import keys
 from relay.broker.link import Link, LinkState
+from relay.close_codes import CloseCode
 from relay.feed import Feed
 from relay.publication import Publication
 from relay.room import Room
@@ -59,6 +60,7 @@ class Hub:
         self._lingering: dict[str, asyncio.TimerHandle] = {}
         self._link_up = asyncio.Event()
         self._link_downs = 0
+        self._giving_up: asyncio.TimerHandle | None = None
         self._read_slots = asyncio.Semaphore(_MAX_READS)
         # Rooms with something new in this loop tick: their readers are woken once for all of it.
         self._to_flush: set[Room] = set()
@@ -78,6 +80,8 @@ class Hub:
         try:
             await self.link.run()
         finally:
+            if self._giving_up is not None:
+                self._giving_up.cancel()
             for session in list(self._rooms):
                 self._close(session)
 
@@ -118,14 +122,20 @@ class Hub:
         room.receive(publication)
 
     def link_down(self) -> None:
-        """Trust no feed from here on."""
+        """Trust no feed from here on; when it lasts, send the facilitators to other relays."""
         self._link_up.clear()
         self._link_downs += 1
+        self._giving_up = asyncio.get_running_loop().call_later(
+            self._settings.broker_lost_s, self._give_up
+        )
         for room in self._rooms.values():
             room.doubt()
 
     def link_up(self) -> None:
         """Read what each feed may have missed."""
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
         self._link_up.set()
         for room in self._rooms.values():
             room.mend()
@@ -170,6 +180,13 @@ class Hub:
         room.close()
         self.link.unsubscribe(keys.channel(session))
         self._log.debug("session closed", session=session)
+
+    def _give_up(self) -> None:
+        """Send everybody away: this worker may be alone in having lost Redis."""
+        self._giving_up = None
+        self._log.error("broker lost for too long", readers=self.readers)
+        for room in self._rooms.values():
+            room.end(CloseCode.BROKER_LOST)
 
     def _linger_if_idle(self, room: Room) -> None:
         """Keep a session warm for a while: most of those who leave come back at once."""

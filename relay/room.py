@@ -16,6 +16,7 @@ from relay.snapshot import fold
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from relay.close_codes import CloseCode
     from relay.log_slice import LogSlice
     from relay.position import Position
     from relay.publication import Publication
@@ -38,7 +39,7 @@ class Welcome(NamedTuple):
 
 
 class Reader(Protocol):
-    """What a room asks of a connection. Neither call may block, raise, or leave the room."""
+    """What a room asks of a connection. No call may block, raise, or leave the room."""
 
     generation: int
 
@@ -47,6 +48,9 @@ class Reader(Protocol):
 
     def restart(self, welcome: Welcome) -> None:
         """The log was lost or rolled back: tell your client, and go on from here."""
+
+    def end(self, code: CloseCode) -> None:
+        """Close with this code; the client will find another relay."""
 
 
 class Source(Protocol):
@@ -134,6 +138,11 @@ class Room:
         """Wake all readers."""
         for reader in self.readers:
             reader.wake()
+
+    def end(self, code: CloseCode) -> None:
+        """Ask all readers to go; they leave by themselves."""
+        for reader in self.readers:
+            reader.end(code)
 
     async def join(self, reader: Reader, since: Position | None, replay: int | None) -> Welcome:
         """Let a reader in; it is woken and restarted from the moment that this returns.

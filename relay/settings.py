@@ -54,6 +54,13 @@ class Settings(BaseSettings):
     linger_s: float = Field(
         30.0, ge=0, description="How long a session stays warm after its last facilitator left."
     )
+    broker_lost_s: float = Field(
+        30.0,
+        gt=0,
+        description=(
+            "How long Redis may be away before facilitators are sent to other relays, close code 4005."
+        ),
+    )
     join_timeout_s: float = Field(
         10.0, gt=0, description="How long a facilitator waits for Redis before close code 4005."
     )

@@ -97,18 +97,21 @@ class WebSocketEndpoint:
         connection = Connection(
             websocket, heartbeat_s=self._settings.heartbeat_s, metrics=self._metrics, log=log
         )
-        try:
-            async with asyncio.timeout(self._settings.join_timeout_s):
-                room, welcome = await self._hub.join(
-                    request.session, connection, request.since, request.replay
-                )
-        except TimeoutError:
-            log.warning("refused", code=int(CloseCode.BROKER_LOST), error="Redis is away")
-            await _close(websocket, CloseCode.BROKER_LOST)
-            self._metrics.disconnects.labels(int(CloseCode.BROKER_LOST)).inc()
+        joining = asyncio.create_task(
+            self._hub.join(request.session, connection, request.since, request.replay)
+        )
+        code = await connection.receive_until(joining, timeout_s=self._settings.join_timeout_s)
+        if code is not None:
+            log.warning("left before it was served", code=int(code))
+            self._metrics.disconnects.labels(_label(code)).inc()
+            if not joining.cancelled() and joining.exception() is None:
+                self._hub.leave(joining.result()[0], connection)
+            if isinstance(code, CloseCode):
+                await _close(websocket, code)
             return
+        room, welcome = joining.result()
         began_s = time.monotonic()
-        code: CloseCode | int = CloseCode.INTERNAL_ERROR
+        code = CloseCode.INTERNAL_ERROR
         self._metrics.connects.inc()
         self._metrics.connections.inc()
         log.info(
@@ -123,9 +126,7 @@ class WebSocketEndpoint:
             self._hub.leave(room, connection)
             duration_s = time.monotonic() - began_s
             self._metrics.connections.dec()
-            # A client may send any code; the metric has the known ones.
-            label = int(code) if int(code) in _KNOWN_CODES else "other"
-            self._metrics.disconnects.labels(label).inc()
+            self._metrics.disconnects.labels(_label(code)).inc()
             self._metrics.connection_seconds.observe(duration_s)
             log.info(
                 "disconnected",
@@ -136,6 +137,11 @@ class WebSocketEndpoint:
             )
             if isinstance(code, CloseCode):
                 await _close(websocket, code)
+
+
+def _label(code: int) -> str:
+    """Return the metric's label: a client may send any code, the metric has the known ones."""
+    return str(int(code)) if code in _KNOWN_CODES else "other"
 
 
 async def _send_error(websocket: WebSocket, error: RequestError) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocketDisconnect
 
@@ -59,6 +59,7 @@ class Connection:
         self._answer_heartbeat = False
         self._wakeup = asyncio.Event()
         self._welcome: Welcome | None = None
+        self._end: CloseCode | None = None
         self._answers: deque[str] = deque()
         self._room_for_answers = asyncio.Event()
 
@@ -74,7 +75,33 @@ class Connection:
         self._welcome = welcome
         self._wakeup.set()
 
+    def end(self, code: CloseCode) -> None:
+        """Close with this code after the message that is being sent."""
+        self._end = code
+        self._wakeup.set()
+
     # The endpoint's side
+
+    async def receive_until(
+        self, joining: asyncio.Task[Any], *, timeout_s: float
+    ) -> CloseCode | int | None:
+        """Read what the client sends while its join is under way; answers wait for ``run``.
+
+        Returns None when the join is done, else the close code: the client's own when it has gone,
+        ``BROKER_LOST`` after ``timeout_s``. The join is cancelled then, unless it was done as well.
+        """
+        receiver = asyncio.create_task(self._receive_all())
+        try:
+            done, _ = await asyncio.wait(
+                {joining, receiver}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if receiver in done:
+                return receiver.result()
+            return None if joining in done else CloseCode.BROKER_LOST
+        finally:
+            for task in (joining, receiver):
+                task.cancel()
+            await asyncio.gather(joining, receiver, return_exceptions=True)
 
     async def run(self, room: Room, welcome: Welcome) -> CloseCode | int:
         """Serve until either side ends it; returns the close code.
@@ -100,6 +127,8 @@ class Connection:
         try:
             while True:
                 self._wakeup.clear()
+                if self._end is not None:
+                    return self._end
                 if self._welcome is not None:
                     welcome, self._welcome = self._welcome, None
                     await self._send_welcome(room, welcome)

@@ -14,7 +14,7 @@ from rich.table import Table
 from tests.faults.checker import Violation
 from tests.faults.runner import run
 from tests.faults.scenarios import SCENARIOS
-from tests.faults.world import FULL, SHORT
+from tests.faults.world import FULL, LARGER, SHORT
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
         console.print(f"{name} …", end=" ")
         began_s = time.monotonic()
         try:
-            outcome = asyncio.run(run(name, size, seed))
+            outcome = asyncio.run(run(name, LARGER.get(name, size) if size is FULL else size, seed))
         except (Violation, AssertionError) as violation:
             failed += 1
             console.print(f"FAILED: {violation}", style="bold red", markup=False)

@@ -36,6 +36,8 @@ class Size(NamedTuple):
 
 SHORT = Size(relays=2, sessions=4, clients=24, per_s=80, fault_s=4)
 FULL = Size(relays=3, sessions=20, clients=200, per_s=200, fault_s=15)
+# A thousand clients, and fewer messages: all of them live in the checker's one process.
+LARGER = {"relays_are_killed": FULL._replace(clients=1000, per_s=60)}
 
 # Short times, so that what must be noticed is noticed within a scenario.
 _FLAGS = (

@@ -41,6 +41,7 @@ _LAYERS = [
 ]  # fmt: skip
 
 _PRODUCER_LAYERS = [
+    {"producers.outbox"},
     {"producers.publisher"},
     {"producers", "producers.listener", "producers.replay"},
     {"producers.cli"},

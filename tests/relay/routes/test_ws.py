@@ -20,12 +20,11 @@ from producers import HintPublisher
 from relay.broker.broker import Broker
 from tests.support.client import client
 from tests.support.process import free_port
+from tests.support.redis import RedisServer
 from tests.support.relay import LocalRelay, RelayProcess, local_relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from tests.support.redis import RedisServer
 
 
 @pytest.fixture
@@ -448,3 +447,82 @@ async def test_half_open_peer(redis_server: RedisServer, session_id: str) -> Non
                 pass
         writer.close()
         relay.wait_for_output("disconnected")
+
+
+async def test_redis_away_for_too_long(session_id: str) -> None:
+    """Facilitators of a relay that has lost Redis for long are sent to other relays."""
+    with RedisServer() as redis:
+        async with (
+            local_relay(redis.url, broker_lost_s=0.5, heartbeat_s=0.2) as relay,
+            client(relay.ws_url, session_id) as facilitator,
+        ):
+            redis.kill()
+            code, reason, _ = await facilitator.closed()
+            assert (code, reason) == (4005, "Broker lost")
+
+
+async def test_redis_away_for_a_moment(session_id: str) -> None:
+    """A short absence of Redis closes nobody's connection, and loses nothing."""
+    with RedisServer(append_only=True) as redis:
+        async with (
+            HintPublisher(redis.url) as publisher,
+            local_relay(redis.url, broker_lost_s=20.0) as relay,
+            client(relay.ws_url, session_id) as facilitator,
+        ):
+            await publisher.hint(session_id, "before")
+            redis.kill()
+            redis.start()
+            await asyncio.to_thread(redis.wait_until_ready)
+            await publisher.hint(session_id, "after")
+            assert await facilitator.texts(2) == ["before", "after"]
+
+
+async def test_who_leaves_before_it_is_served(session_id: str) -> None:
+    """A facilitator that goes while its join waits for Redis is let go at once."""
+    with RedisServer() as redis:
+        async with local_relay(redis.url, join_timeout_s=30.0, linger_s=0.0) as relay:
+            redis.kill()
+            async with client(relay.ws_url, session_id, welcome=False):
+                async with asyncio.timeout(10):
+                    while not relay.hub.rooms:
+                        await asyncio.sleep(0.01)
+            async with asyncio.timeout(10):
+                while relay.hub.rooms:
+                    await asyncio.sleep(0.01)
+            assert relay.hub.readers == 0
+
+
+async def test_two_joins_while_a_burst_outruns_the_ring(
+    redis_server: RedisServer, session_id: str
+) -> None:
+    """Joins converge however small the ring is, and each gets exactly what it asked for."""
+    async with (
+        local_relay(redis_server.url, ring_messages=5) as relay,
+        HintPublisher(redis_server.url) as publisher,
+    ):
+        first = await publisher.hint(session_id, "0")
+        last = first
+
+        async def burst() -> None:
+            nonlocal last
+            for n in range(1, 400):
+                last = await publisher.hint(session_id, str(n))
+
+        async def resume() -> None:
+            since = last.position
+            async with client(
+                relay.ws_url, session_id, welcome=False, since=str(since)
+            ) as facilitator:
+                assert (await facilitator.next())["recovered"] is True
+                expected = since.offset
+                for _ in range(10):
+                    got = await facilitator.next_of("hint")
+                    expected += 1
+                    assert got["position"] == f"{since.epoch}-{expected}"
+
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            group.create_task(burst())
+            for _ in range(30):
+                group.create_task(resume())
+                group.create_task(resume())
+                await asyncio.sleep(0.005)
