@@ -84,7 +84,7 @@ async def publisher(redis_url: str) -> AsyncIterator[HintPublisher]:
 def test_help() -> None:
     """``hint --help`` lists all commands, and each has help of its own."""
     text = _run("--help").stdout.decode()
-    for command in ("send", "transcript", "tail", "replay"):
+    for command in ("send", "transcript", "tail", "history", "replay"):
         assert f" {command} " in text
         done = _run(command, "--help")
         assert done.returncode == 0
@@ -213,6 +213,52 @@ async def test_tail_shows_whatever_comes(
         )
         await publisher.hint(session_id, "still here")
         await asyncio.to_thread(tail.wait_for_output, "still here")
+
+
+async def test_tail_since(publisher: HintPublisher, redis_url: str, session_id: str) -> None:
+    """``--since`` shows exactly what came after that position, then goes on live."""
+    sent = [await publisher.hint(session_id, f"hint {n}") for n in range(3)]
+    with Tail(redis_url, session_id, "--since", str(sent[0].position)) as tail:
+        await asyncio.to_thread(tail.wait_for_output, "hint 2")
+        await publisher.hint(session_id, "live")
+        await asyncio.to_thread(tail.wait_for_output, "live")
+        assert "hint 0" not in tail.output
+        assert "hint 1" in tail.output
+
+
+async def test_history(publisher: HintPublisher, redis_url: str, session_id: str) -> None:
+    """``hint history`` shows what is kept, folded, after a position or the newest few, and ends."""
+    sent = [await publisher.hint(session_id, f"hint {n}") for n in range(3)]
+    for words, final in (("I ne", False), ("I never", True)):
+        await publisher.transcript(session_id, words, speaker="Mara", id="t", final=final)
+    base = ("history", "--redis-url", redis_url, "--session", session_id)
+
+    done = await _hint(*base, "--json")
+    messages = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    assert [m["text"] for m in messages] == ["hint 0", "hint 1", "hint 2", "I never"]
+
+    done = await _hint(*base, "--since", str(sent[1].position))
+    assert [line.split(maxsplit=2)[2] for line in done.stdout.decode().splitlines()] == [
+        "hint 2",
+        "I never",
+    ]
+    done = await _hint(*base, "--limit", "1")
+    assert done.stdout.decode().count("\n") == 1
+
+
+async def test_history_that_is_gone(
+    publisher: HintPublisher, redis_url: str, session_id: str
+) -> None:
+    """A position of another log is told to be gone; an empty session is told to be empty."""
+    base = ("history", "--redis-url", redis_url, "--session", session_id)
+    done = await _hint(*base)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"Nothing is kept" in done.stderr
+    await publisher.hint(session_id, "kept")
+    done = await _hint(*base, "--since", "1000-1")
+    assert b"gone" in done.stderr
+    assert b"kept" in done.stdout
+    assert "not a position" in _sentence(await _hint(*base, "--since", "yesterday"))
 
 
 def _read_one_line_and_leave(words: list[str]) -> tuple[subprocess.Popen[bytes], bytes]:
