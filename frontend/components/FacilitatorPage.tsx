@@ -11,9 +11,8 @@ export function FacilitatorPage() {
   const query = useSearchParams();
   const session = query.get("session") ?? "";
   if (isSessionId(session)) {
-    return (
-      <SessionView key={session} session={session} replay={countOrNull(query.get("replay"))} />
-    );
+    const replay = countOrNull(query.get("replay"));
+    return <SessionView key={`${session} ${replay}`} session={session} replay={replay} />;
   }
   return (
     <CenteredPage title="Which session?">

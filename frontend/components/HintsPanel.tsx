@@ -1,11 +1,14 @@
 "use client";
 
 import { ArrowUp } from "lucide-react";
-import { useCallback, useId, useMemo, useRef, useState } from "react";
+import { Fragment, useCallback, useId, useMemo, useRef, useState } from "react";
 import { useNow } from "@/hooks/useNow";
 import { useUnseen } from "@/hooks/useUnseen";
+import { type Away, NOTHING_MISSED } from "@/lib/relay/away";
 import type { ConnectionStatus } from "@/lib/relay/client";
 import { type Hint, isSpent } from "@/lib/relay/hint";
+import { AwayAnnouncer } from "./AwayAnnouncer";
+import { AwayDivider } from "./AwayDivider";
 import { HintAnnouncer } from "./HintAnnouncer";
 import { HintCard } from "./HintCard";
 import { HintsEmpty } from "./HintsEmpty";
@@ -16,13 +19,20 @@ interface HintsPanelProps {
   /** The oldest first. */
   readonly hints: readonly Hint[];
   readonly status: ConnectionStatus;
+  readonly away?: Away;
+  readonly onDismissAway?: () => void;
 }
 
 // Closer to the top than this, the reader is taken to be looking at the newest hint.
 const TOP_PX = 24;
 
 /** The hints, the newest first and largest; what is older or spent steps back. */
-export function HintsPanel({ hints, status }: HintsPanelProps) {
+export function HintsPanel({
+  hints,
+  status,
+  away = NOTHING_MISSED,
+  onDismissAway = () => {},
+}: HintsPanelProps) {
   const titleId = useId();
   const scroller = useRef<HTMLDivElement>(null);
   const [atTop, setAtTop] = useState(true);
@@ -30,6 +40,8 @@ export function HintsPanel({ hints, status }: HintsPanelProps) {
   const ids = useMemo(() => hints.map((hint) => hint.id), [hints]);
   const unseen = useUnseen(ids, atTop);
   const newestFirst = useMemo(() => hints.toReversed(), [hints]);
+
+  const newestMissed = newestFirst.findIndex((hint) => away.hints.has(hint.id));
 
   const onScroll = useCallback(() => {
     setAtTop((scroller.current?.scrollTop ?? 0) <= TOP_PX);
@@ -48,6 +60,7 @@ export function HintsPanel({ hints, status }: HintsPanelProps) {
         <StatusDot status={status} />
       </div>
       <HintAnnouncer hint={hints.at(-1) ?? null} />
+      <AwayAnnouncer away={away} />
       {hints.length === 0 ? (
         <HintsEmpty status={status} />
       ) : (
@@ -64,12 +77,19 @@ export function HintsPanel({ hints, status }: HintsPanelProps) {
               const spent = isSpent(hint, nowS);
               const lead = index === 0 && !spent;
               return (
-                <HintCard
-                  key={hint.id}
-                  hint={hint}
-                  rank={lead ? "lead" : spent ? "spent" : index <= 2 ? "recent" : "older"}
-                  nowS={lead ? nowS : null}
-                />
+                <Fragment key={hint.id}>
+                  {index === newestMissed && (
+                    <li>
+                      <AwayDivider count={away.hints.size} onDismiss={onDismissAway} />
+                    </li>
+                  )}
+                  <HintCard
+                    hint={hint}
+                    rank={lead ? "lead" : spent ? "spent" : index <= 2 ? "recent" : "older"}
+                    nowS={lead ? nowS : null}
+                    missed={away.hints.has(hint.id)}
+                  />
+                </Fragment>
               );
             })}
           </ol>

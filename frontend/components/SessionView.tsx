@@ -22,7 +22,7 @@ interface SessionViewProps {
 export function SessionView({ session, replay = null }: SessionViewProps) {
   const [clearOnReconnect, setClearOnReconnect] = useStoredFlag("hint-relay:clear-on-reconnect");
   const [transcriptOpen, setTranscriptOpen] = useState(true);
-  const { state, connection, address, dismissNotice } = useSession(session, {
+  const { state, connection, address, dismissNotice, dismissAway } = useSession(session, {
     replay,
     clearOnReconnect,
   });
@@ -68,7 +68,7 @@ export function SessionView({ session, replay = null }: SessionViewProps) {
         }`}
       >
         <PanelBoundary title="Coach Hints">
-          <HintsPanel hints={hints} status={status} />
+          <HintsPanel hints={hints} status={status} away={state.away} onDismissAway={dismissAway} />
         </PanelBoundary>
         <PanelBoundary title="Transcript">
           <TranscriptPanel
@@ -76,6 +76,8 @@ export function SessionView({ session, replay = null }: SessionViewProps) {
             speakers={state.speakers}
             open={transcriptOpen}
             onToggle={setTranscriptOpen}
+            away={state.away}
+            onDismissAway={dismissAway}
           />
         </PanelBoundary>
       </main>

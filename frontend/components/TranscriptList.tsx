@@ -4,13 +4,17 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { ArrowDown } from "lucide-react";
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useUnseen } from "@/hooks/useUnseen";
+import type { Away } from "@/lib/relay/away";
 import type { Line } from "@/lib/relay/line";
+import { AwayDivider } from "./AwayDivider";
 import { MoreButton } from "./MoreButton";
 import { TranscriptLine } from "./TranscriptLine";
 
 interface TranscriptListProps {
   readonly lines: readonly Line[];
   readonly speakers: ReadonlyMap<string, number>;
+  readonly away: Away;
+  readonly onDismissAway: () => void;
 }
 
 const ESTIMATED_LINE_PX = 48;
@@ -19,11 +23,12 @@ const OVERSCAN = 10;
 const END_PX = 48;
 
 /** The lines in sight, of however many; follows the newest while the reader is at the end. */
-export function TranscriptList({ lines, speakers }: TranscriptListProps) {
+export function TranscriptList({ lines, speakers, away, onDismissAway }: TranscriptListProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const [following, setFollowing] = useState(true);
   const ids = useMemo(() => lines.map((line) => line.id), [lines]);
   const unseen = useUnseen(ids, following);
+  const firstMissed = useMemo(() => ids.findIndex((id) => away.lines.has(id)), [ids, away]);
 
   const virtualizer = useVirtualizer({
     count: lines.length,
@@ -75,6 +80,7 @@ export function TranscriptList({ lines, speakers }: TranscriptListProps) {
             const line = lines[item.index];
             if (line === undefined) return null;
             const before = lines[item.index - 1];
+            const parted = item.index === firstMissed;
             return (
               <li
                 key={item.key}
@@ -85,10 +91,11 @@ export function TranscriptList({ lines, speakers }: TranscriptListProps) {
                 className="absolute inset-x-0 top-0"
                 style={{ transform: `translateY(${item.start}px)` }}
               >
+                {parted && <AwayDivider quiet count={away.lines.size} onDismiss={onDismissAway} />}
                 <TranscriptLine
                   line={line}
                   speakerNumber={line.speaker === null ? null : (speakers.get(line.speaker) ?? 0)}
-                  continues={before !== undefined && before.speaker === line.speaker}
+                  continues={!parted && before?.speaker === line.speaker}
                 />
               </li>
             );

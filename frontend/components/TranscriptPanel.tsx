@@ -2,6 +2,7 @@
 
 import { ChevronDown } from "lucide-react";
 import { useId } from "react";
+import { type Away, NOTHING_MISSED } from "@/lib/relay/away";
 import type { Line } from "@/lib/relay/line";
 import { TranscriptList } from "./TranscriptList";
 
@@ -12,10 +13,19 @@ interface TranscriptPanelProps {
   /** Narrow screens can fold the transcript away; wide ones always show it. */
   readonly open: boolean;
   readonly onToggle: (open: boolean) => void;
+  readonly away?: Away;
+  readonly onDismissAway?: () => void;
 }
 
 /** What is said, by whom, and when. */
-export function TranscriptPanel({ lines, speakers, open, onToggle }: TranscriptPanelProps) {
+export function TranscriptPanel({
+  lines,
+  speakers,
+  open,
+  onToggle,
+  away = NOTHING_MISSED,
+  onDismissAway = () => {},
+}: TranscriptPanelProps) {
   const id = useId();
   return (
     <section
@@ -50,7 +60,12 @@ export function TranscriptPanel({ lines, speakers, open, onToggle }: TranscriptP
         {lines.length === 0 ? (
           <p className="px-4 pt-1 pb-6 text-ink-soft md:px-6">What is said will appear here.</p>
         ) : (
-          <TranscriptList lines={lines} speakers={speakers} />
+          <TranscriptList
+            lines={lines}
+            speakers={speakers}
+            away={away}
+            onDismissAway={onDismissAway}
+          />
         )}
       </div>
     </section>

@@ -9,11 +9,11 @@ import {
 } from "@/lib/relay/client";
 import { browserEnvironment, type Environment } from "@/lib/relay/environment";
 import { developmentLog } from "@/lib/relay/log";
-import { memoryPositions } from "@/lib/relay/store";
+import { NOWHERE } from "@/lib/relay/place";
 import { subprotocols } from "@/lib/token";
 
 export interface ReconnectOptions
-  extends Pick<RelayClientOptions, "onDelivery" | "onConnected" | "positions"> {
+  extends Pick<RelayClientOptions, "onDelivery" | "onPlace" | "onConnected" | "from"> {
   /** Sent as a subprotocol, which stays out of logs. A new one reconnects. */
   readonly token?: string | null;
   /** The world around the connection; tests bring their own. */
@@ -32,17 +32,18 @@ export interface ReconnectingWebSocket extends ConnectionState {
  * Holds a connection to the relay from mount to unmount, and reconnects whenever it breaks.
  *
  * @param url the socket's address with the session in its query; null waits for one
- * @param options callbacks may change from render to render, without a new connection
+ * @param options callbacks may change from render to render, without a new connection; of `from`,
+ *   only the first counts
  */
 export function useWebSocketWithReconnect(
   url: string | null,
   options: ReconnectOptions = {},
 ): ReconnectingWebSocket {
   const [state, setState] = useState<ConnectionState>(INITIAL_STATE);
-  const memory = useRef({ url, positions: memoryPositions() });
+  const memory = useRef({ url, place: options.from ?? NOWHERE });
   const client = useRef<RelayClient | null>(null);
   const latest = useRef(options);
-  const { token = null, environment, positions } = options;
+  const { token = null, environment } = options;
 
   useEffect(() => {
     latest.current = options;
@@ -50,15 +51,17 @@ export function useWebSocketWithReconnect(
 
   useEffect(() => {
     if (url === null) return;
-    // A position means nothing in another session, and survives a second mount of the same.
-    if (memory.current.url !== url) memory.current = { url, positions: memoryPositions() };
+    // A place means nothing in another session, and survives a second mount of the same.
+    const { url: before, place } = memory.current;
+    memory.current = { url, place: before === null || before === url ? place : NOWHERE };
     const mine = new RelayClient(
       {
         url,
-        positions: positions ?? memory.current.positions,
+        from: memory.current.place,
         protocols: () => subprotocols(token),
         onState: setState,
         onDelivery: (delivery) => latest.current.onDelivery?.(delivery),
+        onPlace: (place) => latest.current.onPlace?.(place),
         onConnected: (again) => latest.current.onConnected?.(again),
         log: developmentLog(),
       },
@@ -68,10 +71,11 @@ export function useWebSocketWithReconnect(
     mine.open();
     return () => {
       mine.close();
+      memory.current.place = mine.place;
       client.current = null;
       setState(INITIAL_STATE);
     };
-  }, [url, token, environment, positions]);
+  }, [url, token, environment]);
 
   const retryNow = useCallback(() => client.current?.retryNow(), []);
   const send = useCallback<ReconnectingWebSocket["send"]>(

@@ -5,8 +5,8 @@ import type { Delivery } from "./delivery";
 import type { Environment, PageEvent, SocketLike } from "./environment";
 import { type Log, silentLog } from "./log";
 import { type MessageOf, type Parsed, parseMessage } from "./messages";
+import { isSamePlace, NOWHERE, type Place } from "./place";
 import { isRefusal, type Problem, problemOfClose, problemOfThrow } from "./problem";
-import { memoryPositions, type PositionStore } from "./store";
 import { withQuery } from "./url";
 import { Watchdog } from "./watchdog";
 
@@ -37,11 +37,13 @@ export interface RelayClientOptions {
   readonly url: string;
   /** Asked before each try, so that a token may change in between. */
   readonly protocols?: () => readonly string[];
-  /** Where the position is kept; by default in memory, for the life of the client. */
-  readonly positions?: PositionStore;
+  /** The place to go on from; by default the client starts with all that is kept. */
+  readonly from?: Place;
   readonly onState?: (state: ConnectionState) => void;
   /** Gets each message that has not been delivered before, in order. */
   readonly onDelivery?: (delivery: Delivery) => void;
+  /** Called when the place has changed, after what changed it was delivered. */
+  readonly onPlace?: (place: Place) => void;
   /** Called when the relay has answered, before anything is delivered. */
   readonly onConnected?: (again: boolean) => void;
   readonly log?: Log;
@@ -75,7 +77,6 @@ const WAKE_EVENTS: readonly PageEvent[] = ["online", "visible", "pageshow"];
 export class RelayClient {
   readonly #options: RelayClientOptions;
   readonly #environment: Environment;
-  readonly #positions: PositionStore;
   readonly #log: Log;
   readonly #cursor: Cursor;
   readonly #watchdog: Watchdog;
@@ -89,16 +90,16 @@ export class RelayClient {
   #drainDueMs: number | null = null;
   /** What the relay said last about itself: some close codes refer to it. */
   #lastError = "";
-  #saved: string | null = null;
+  #place: Place;
   #localIds = 0;
   #unlisten: (() => void)[] = [];
 
   constructor(options: RelayClientOptions, environment: Environment) {
     this.#options = options;
     this.#environment = environment;
-    this.#positions = options.positions ?? memoryPositions();
     this.#log = options.log ?? silentLog;
-    this.#cursor = new Cursor(this.#positions.load());
+    this.#place = options.from ?? NOWHERE;
+    this.#cursor = new Cursor(this.#place);
     this.#watchdog = new Watchdog(
       environment,
       () => this.send({ type: "ping" }),
@@ -108,6 +109,11 @@ export class RelayClient {
 
   get state(): ConnectionState {
     return this.#state;
+  }
+
+  /** How far the client has got: what another one goes on from. */
+  get place(): Place {
+    return this.#place;
   }
 
   /** Starts connecting, at the end of the present task. */
@@ -181,16 +187,21 @@ export class RelayClient {
     const frame = parseMessage(data);
     this.#log("message", { frame });
     if (this.#state.status === "offline" && this.#greeted) this.#update({ status: "connected" });
+    this.#handle(frame);
+    this.#report();
+  }
+
+  #handle(frame: Parsed): void {
     if (frame.kind !== "message") {
       if (frame.kind === "unknown") this.#log("unknown message type", { type: frame.type });
       else this.#log("invalid message", { reason: frame.reason });
-      this.#advance(frame);
+      this.#cursor.take(frame);
       return;
     }
     switch (frame.message.type) {
       case "connection":
         this.#onConnection(frame.message);
-        this.#deliver(frame, false);
+        this.#deliver(frame, { snapshot: false, missed: false });
         return;
       case "heartbeat":
         if (this.#cursor.heartbeat(frame.message.position ?? null)) this.#drop("missed something");
@@ -202,13 +213,12 @@ export class RelayClient {
         if (frame.position === null) this.#lastError = frame.message.text;
         break;
     }
-    const verdict = this.#advance(frame);
-    if (verdict.apply) this.#deliver(frame, verdict.snapshot);
+    const verdict = this.#cursor.take(frame);
+    if (verdict.apply) this.#deliver(frame, verdict);
   }
 
   #onConnection(message: MessageOf<"connection">): void {
     this.#cursor.begin(message);
-    this.#save();
     if (this.#greeted) return;
     this.#greeted = true;
     this.#disarm();
@@ -228,20 +238,28 @@ export class RelayClient {
     }, delayMs);
   }
 
-  #advance(frame: Parsed) {
-    const verdict = this.#cursor.take(frame);
-    this.#save();
-    return verdict;
-  }
-
-  #deliver(frame: Extract<Parsed, { kind: "message" }>, snapshot: boolean): void {
+  #deliver(
+    frame: Extract<Parsed, { kind: "message" }>,
+    { snapshot, missed }: Pick<Delivery, "snapshot" | "missed">,
+  ): void {
+    const nowMs = this.#environment.nowMs();
     this.#localIds += 1;
     this.#options.onDelivery?.({
       message: frame.message,
-      fallbackId: frame.position === null ? `local:${this.#localIds}` : `at:${frame.position}`,
-      arrivedAt: this.#environment.nowMs() / 1_000,
+      // With the time: another client of the same page, after a reload too, counts from 1 as well.
+      fallbackId:
+        frame.position === null ? `local:${nowMs}.${this.#localIds}` : `at:${frame.position}`,
+      arrivedAt: nowMs / 1_000,
       snapshot,
+      missed,
     });
+  }
+
+  #report(): void {
+    const place = this.#cursor.place;
+    if (isSamePlace(place, this.#place)) return;
+    this.#place = place;
+    this.#options.onPlace?.(place);
   }
 
   #onClose(code: number, reason: string): void {
@@ -299,13 +317,6 @@ export class RelayClient {
     this.#update({ status: "offline" });
     this.#watchdog.probe();
   };
-
-  #save(): void {
-    const position = this.#cursor.position;
-    if (position === this.#saved) return;
-    this.#saved = position;
-    this.#positions.save(position);
-  }
 
   #detach(code?: number): void {
     const socket = this.#state.socket;

@@ -1,4 +1,5 @@
 import type { MessageOf, Parsed } from "./messages";
+import { NOWHERE, type Place, type Standing } from "./place";
 import {
   comparePositions,
   formatPosition,
@@ -13,11 +14,12 @@ export interface Verdict {
   readonly apply: boolean;
   /** True when the message belongs to a snapshot: it replaces what the page has under its id. */
   readonly snapshot: boolean;
+  /** True when it was published while the page was away, and comes by catching up. */
+  readonly missed: boolean;
 }
 
-const APPLY: Verdict = { apply: true, snapshot: false };
-const DROP: Verdict = { apply: false, snapshot: false };
-const SNAPSHOT: Verdict = { apply: true, snapshot: true };
+const APPLY: Verdict = { apply: true, snapshot: false, missed: false };
+const DROP: Verdict = { apply: false, snapshot: false, missed: false };
 
 // These have no place in the log, even where they name one: an ack's position belongs to the message
 // that it acknowledges, which arrives as well.
@@ -37,19 +39,28 @@ const CONTROL_TYPES: ReadonlySet<string> = new Set([
  */
 export class Cursor {
   #position: Position | null;
-  /** The position that the running snapshot leads to. */
+  #standing: Standing;
+  /** Whether the present connection has begun: before that, nothing tells how the page stands. */
+  #begun = false;
+  /** The newest position when the relay answered: what comes up to it is catching up. */
   #head: Position | null = null;
   #snapshotLeft = 0;
   /** The gap that was resumed for last: from where, and up to which head. */
   #asked: string | null = null;
 
-  constructor(position: string | null = null) {
-    this.#position = parsePosition(position);
+  /** Starts from a place that the page had, which was left since. */
+  constructor(place: Place = NOWHERE) {
+    this.#position = parsePosition(place.position);
+    this.#standing = place.standing === "joining" ? "joining" : "behind";
   }
 
   /** The newest position up to which everything has arrived; what `since` asks for. */
   get position(): string | null {
     return this.#position === null ? null : formatPosition(this.#position);
+  }
+
+  get place(): Place {
+    return { position: this.position, standing: this.#standing };
   }
 
   get inSnapshot(): boolean {
@@ -58,18 +69,25 @@ export class Cursor {
 
   /** Starts over from what a `connection` message says. */
   begin(message: MessageOf<"connection">): void {
-    this.#snapshotLeft = 0;
-    if (message.recovered === true) return;
+    this.#begun = true;
     this.#head = parsePosition(message.position);
-    this.#snapshotLeft = message.snapshot ?? 0;
+    this.#snapshotLeft = message.recovered === true ? 0 : (message.snapshot ?? 0);
     // Until the snapshot is whole, `since` must ask for all of it again.
-    if (this.#snapshotLeft === 0) this.#position = this.#head;
+    if (message.recovered !== true && !this.inSnapshot) this.#position = this.#head;
+    this.#noteLevel();
   }
 
   /** Accounts for one frame, usable or not: all of them hold a place in the log. */
   take(frame: Parsed): Verdict {
     if (isControl(frame)) return APPLY;
     const at = parsePosition(frame.position);
+    const missed = this.#standing === "behind" && at !== null && isCovered(at, this.#head);
+    const verdict = this.#place(frame, at);
+    this.#noteLevel();
+    return missed && verdict.apply ? { ...verdict, missed } : verdict;
+  }
+
+  #place(frame: Parsed, at: Position | null): Verdict {
     // Beyond the snapshot's head there are only live messages, whatever the count said.
     if (at !== null && this.inSnapshot && !this.#isInSnapshot(at)) this.#finishSnapshot();
     if (this.inSnapshot) return this.#takeFromSnapshot(frame);
@@ -93,19 +111,26 @@ export class Cursor {
 
   /** Forgets an unfinished snapshot; the position stays where it was before it. */
   abandon(): void {
+    this.#begun = false;
     this.#snapshotLeft = 0;
+    if (this.#standing === "level") this.#standing = "behind";
   }
 
   #takeFromSnapshot(frame: Parsed): Verdict {
     if (!countsInSnapshot(frame)) return APPLY;
     this.#snapshotLeft -= 1;
     if (this.#snapshotLeft === 0) this.#finishSnapshot();
-    return SNAPSHOT;
+    return { apply: true, snapshot: true, missed: false };
   }
 
   #finishSnapshot(): void {
     this.#snapshotLeft = 0;
     this.#position = this.#head;
+  }
+
+  #noteLevel(): void {
+    if (!this.#begun || this.inSnapshot) return;
+    if (this.#head === null || !this.#isBehind(this.#head)) this.#standing = "level";
   }
 
   #isInSnapshot(at: Position): boolean {

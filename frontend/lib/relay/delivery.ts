@@ -9,4 +9,6 @@ export interface Delivery {
   readonly arrivedAt: number;
   /** Part of a snapshot: authoritative for what it names. */
   readonly snapshot: boolean;
+  /** Published while the page was away. */
+  readonly missed: boolean;
 }

@@ -9,8 +9,8 @@ export interface SocketLike {
   close(code?: number, reason?: string): void;
 }
 
-/** What happens around the page and matters to a connection. */
-export type PageEvent = "online" | "offline" | "visible" | "pageshow";
+/** What happens around the page and matters to a session. */
+export type PageEvent = "online" | "offline" | "visible" | "hidden" | "pageshow" | "pagehide";
 
 /** Everything the client needs of the world; tests give it a fake one with a manual clock. */
 export interface Environment {
@@ -36,12 +36,12 @@ export function browserEnvironment(): Environment {
     random: () => Math.random(),
     isOnline: () => navigator.onLine,
     listen(event, run) {
-      if (event !== "visible") {
+      if (event !== "visible" && event !== "hidden") {
         window.addEventListener(event, run);
         return () => window.removeEventListener(event, run);
       }
       const onChange = () => {
-        if (document.visibilityState === "visible") run();
+        if (document.visibilityState === event) run();
       };
       document.addEventListener("visibilitychange", onChange);
       return () => document.removeEventListener("visibilitychange", onChange);

@@ -37,3 +37,9 @@ export function comparePositions(a: Position, b: Position): number {
 export function isCovered(a: Position, b: Position | null): boolean {
   return b !== null && a.epoch === b.epoch && a.offset <= b.offset;
 }
+
+/** Returns the later of two positions; null stands before all. */
+export function laterPosition(a: Position | null, b: Position | null): Position | null {
+  if (a === null || b === null) return a ?? b;
+  return comparePositions(a, b) >= 0 ? a : b;
+}

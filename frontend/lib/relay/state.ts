@@ -1,9 +1,11 @@
+import { type Away, closeAway, NOTHING_MISSED, reopenAway } from "./away";
 import type { Delivery } from "./delivery";
 import { appendToHint, type Hint, markHint, putHint, requestCancel } from "./hint";
 import { type Line, putLine } from "./line";
 import type { MessageOf } from "./messages";
 import { addNotice, errorNotice, type Notice, unrecoveredNotice } from "./notice";
-import { comparePositions, isCovered, type Position, parsePosition } from "./position";
+import { NOWHERE, type Place } from "./place";
+import { isCovered, laterPosition, type Position, parsePosition } from "./position";
 
 export const MAX_HINTS = 500;
 export const MAX_LINES = 5_000;
@@ -47,13 +49,19 @@ export interface SessionState {
   readonly forgottenHints: Position | null;
   readonly forgottenLines: Position | null;
   readonly dismissed: ReadonlySet<string>;
+  readonly away: Away;
+  /** How far all of this reaches: never further than what is in it. */
+  readonly place: Place;
 }
 
 export type SessionEvent =
   | { readonly type: "delivery"; readonly delivery: Delivery }
+  /** Everything up to this place has been delivered. */
+  | { readonly type: "place"; readonly place: Place }
   /** Lets old hints go, but for those that are pinned or still being written. */
   | { readonly type: "clear_hints" }
-  | { readonly type: "dismiss_notice"; readonly key: string };
+  | { readonly type: "dismiss_notice"; readonly key: string }
+  | { readonly type: "dismiss_away" };
 
 export const EMPTY_SESSION: SessionState = {
   hints: new Map(),
@@ -66,6 +74,8 @@ export const EMPTY_SESSION: SessionState = {
   forgottenHints: null,
   forgottenLines: null,
   dismissed: new Set(),
+  away: NOTHING_MISSED,
+  place: NOWHERE,
 };
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -78,11 +88,17 @@ export function reduceSession(state: SessionState, events: readonly SessionEvent
       case "delivery":
         deliver(draft, event.delivery);
         break;
+      case "place":
+        arrive(draft, event.place);
+        break;
       case "clear_hints":
         clearHints(draft);
         break;
       case "dismiss_notice":
         dismiss(draft, event.key);
+        break;
+      case "dismiss_away":
+        draft.next.away = NOTHING_MISSED;
         break;
     }
   }
@@ -93,6 +109,7 @@ export function reduceSession(state: SessionState, events: readonly SessionEvent
 class Draft {
   readonly next: Mutable<SessionState>;
   readonly #before: SessionState;
+  #away: ReturnType<typeof reopenAway> | null = null;
 
   constructor(before: SessionState) {
     this.#before = before;
@@ -107,6 +124,12 @@ class Draft {
   get lines(): Map<string, Line> {
     if (this.next.lines === this.#before.lines) this.next.lines = new Map(this.next.lines);
     return this.next.lines as Map<string, Line>;
+  }
+
+  /** What is being missed. */
+  get away() {
+    if (this.#away !== this.next.away) this.next.away = this.#away = reopenAway(this.next.away);
+    return this.#away;
   }
 
   finish(): SessionState {
@@ -131,8 +154,10 @@ function deliver(draft: Draft, delivery: Delivery): void {
   const { next } = draft;
   switch (message.type) {
     case "hint": {
-      const known = next.hints.has(message.id || delivery.fallbackId);
+      const id = message.id || delivery.fallbackId;
+      const known = next.hints.has(id);
       if (!known && isForgotten(message.position, next.forgottenHints)) return;
+      if (!known && delivery.missed) draft.away.hints.add(id);
       putHint(draft.hints, message, delivery);
       forgetPastErrors(draft);
       return;
@@ -142,8 +167,10 @@ function deliver(draft: Draft, delivery: Delivery): void {
       forgetPastErrors(draft);
       return;
     case "transcript": {
-      const known = next.lines.has(message.id || delivery.fallbackId);
+      const id = message.id || delivery.fallbackId;
+      const known = next.lines.has(id);
       if (!known && isForgotten(message.position, next.forgottenLines)) return;
+      if (!known && delivery.missed) draft.away.lines.add(id);
       putLine(draft.lines, message, delivery);
       meetSpeaker(draft, message.speaker);
       return;
@@ -166,8 +193,7 @@ function deliver(draft: Draft, delivery: Delivery): void {
       next.notices = addNotice(next.notices, errorNotice(message, delivery));
       return;
     case "connection":
-      if (message.recovered !== false) return;
-      next.notices = addNotice(next.notices, unrecoveredNotice(delivery));
+      if (message.recovered === false) loseHistory(draft, message, delivery);
       return;
     case "heartbeat":
     case "drain":
@@ -175,11 +201,25 @@ function deliver(draft: Draft, delivery: Delivery): void {
   }
 }
 
+function arrive(draft: Draft, place: Place): void {
+  draft.next.place = place;
+  if (place.standing === "level") draft.next.away = closeAway(draft.next.away);
+}
+
+function loseHistory(draft: Draft, message: MessageOf<"connection">, delivery: Delivery): void {
+  const { next } = draft;
+  const head = parsePosition(message.position);
+  next.notices = addNotice(next.notices, unrecoveredNotice(delivery));
+  // A log that was rolled back numbers new messages like those that it lost: they are no old ones.
+  next.forgottenHints = upTo(next.forgottenHints, head);
+  next.forgottenLines = upTo(next.forgottenLines, head);
+}
+
 function clearHints(draft: Draft): void {
   for (const hint of [...draft.hints.values()]) {
     if (hint.pinned || hint.status === "streaming") continue;
     draft.hints.delete(hint.id);
-    draft.next.forgottenHints = later(draft.next.forgottenHints, hint.first);
+    draft.next.forgottenHints = laterPosition(draft.next.forgottenHints, hint.first);
   }
 }
 
@@ -232,15 +272,15 @@ function trim<T extends { readonly first: Position | null }>(
   for (const [id, entry] of entries) {
     if (left <= 0) break;
     (entries as Map<string, T>).delete(id);
-    gone = later(gone, entry.first);
+    gone = laterPosition(gone, entry.first);
     left -= 1;
   }
   return gone;
 }
 
-function later(a: Position | null, b: Position | null): Position | null {
-  if (a === null || b === null) return a ?? b;
-  return comparePositions(a, b) >= 0 ? a : b;
+/** Returns the position, or the head of its log where that is lower. */
+function upTo(position: Position | null, head: Position | null): Position | null {
+  return head !== null && isCovered(head, position) ? head : position;
 }
 
 function newest<K, V>(entries: [K, V][], max: number): ReadonlyMap<K, V> {

@@ -1,6 +1,7 @@
-import { render, screen, within } from "@testing-library/react";
-import { describe, expect, it } from "vitest";
+import { fireEvent, render, screen, within } from "@testing-library/react";
+import { describe, expect, it, vi } from "vitest";
 import { HintsPanel } from "@/components/HintsPanel";
+import type { Away } from "@/lib/relay/away";
 import type { ConnectionStatus } from "@/lib/relay/client";
 import { hint } from "../fakes/session";
 
@@ -69,5 +70,68 @@ describe("hints panel", () => {
     render(<HintsPanel hints={[hint({ text })]} status="connected" />);
     expect(screen.getByTestId("hint-text")).toHaveTextContent(text);
     expect(screen.getByTestId("hint-text").querySelector("img, b")).toBeNull();
+  });
+});
+
+describe("what came while the reader was away", () => {
+  const hints = ["old", "missed 1", "missed 2", "live"].map((id) => hint({ id, text: id }));
+  const away: Away = { hints: new Set(["missed 1", "missed 2"]), lines: new Set(), over: true };
+
+  it("is a group with a heading, below what came since and above what came before", () => {
+    render(<HintsPanel hints={hints} status="connected" away={away} />);
+    const divider = screen.getByTestId("away");
+    expect(divider).toHaveTextContent("While you were away (2)");
+    expect(divider).toHaveAttribute("data-count", "2");
+    const rows = within(screen.getByRole("list")).getAllByRole("listitem");
+    expect(rows.map((row) => row.dataset.id ?? "divider")).toEqual([
+      "live",
+      "divider",
+      "missed 2",
+      "missed 1",
+      "old",
+    ]);
+    expect(rows.map((row) => row.dataset.missed)).toEqual([
+      "false",
+      undefined,
+      "true",
+      "true",
+      "false",
+    ]);
+  });
+
+  it("is read out once it is whole", () => {
+    const panel = (change: Partial<Away>) => (
+      <HintsPanel hints={hints} status="connected" away={{ ...away, ...change }} />
+    );
+    const { rerender } = render(panel({ over: false }));
+    expect(screen.queryByText("2 hints while you were away")).not.toBeInTheDocument();
+    rerender(panel({}));
+    const said = screen.getByText("2 hints while you were away");
+    expect(said.parentElement).toHaveAttribute("aria-live", "polite");
+    // What comes live changes nothing about it; the next absence does, be it as long.
+    rerender(panel({ lines: new Set(["l1"]) }));
+    expect(screen.getByText("2 hints while you were away")).toBe(said);
+    rerender(panel({ hints: new Set(["missed 2", "live"]) }));
+    expect(screen.getByText("2 hints while you were away")).not.toBe(said);
+    rerender(panel({ hints: new Set(["missed 1"]) }));
+    expect(screen.getByText("1 hint while you were away")).toBeInTheDocument();
+  });
+
+  it("can be waved away", () => {
+    const onDismissAway = vi.fn();
+    render(
+      <HintsPanel hints={hints} status="connected" away={away} onDismissAway={onDismissAway} />,
+    );
+    fireEvent.click(screen.getByRole("button", { name: "Dismiss: while you were away" }));
+    expect(onDismissAway).toHaveBeenCalledOnce();
+  });
+
+  it("has no heading when none of it is left, or nothing was missed", () => {
+    const { rerender } = render(
+      <HintsPanel hints={hints.slice(0, 1)} status="connected" away={away} />,
+    );
+    expect(screen.queryByTestId("away")).not.toBeInTheDocument();
+    rerender(<HintsPanel hints={hints} status="connected" />);
+    expect(screen.queryByTestId("away")).not.toBeInTheDocument();
   });
 });

@@ -1,5 +1,5 @@
 import { act, fireEvent, render, screen } from "@testing-library/react";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { TranscriptPanel } from "@/components/TranscriptPanel";
 import type { Line } from "@/lib/relay/line";
 import { line } from "../fakes/session";
@@ -78,5 +78,30 @@ describe("transcript panel", () => {
     rerender(panel([...lines, line({ id: "50" })]));
     expect(list.scrollTop).toBe(2_000);
     expect(screen.queryByRole("button", { name: /new/ })).not.toBeInTheDocument();
+  });
+
+  it("parts what was said while the reader was away from what was said before", () => {
+    const lines = ["before", "missed 1", "missed 2"].map((id) => line({ id, text: id }));
+    const away = { hints: new Set<string>(), lines: new Set(["missed 1", "missed 2"]), over: true };
+    const onDismissAway = vi.fn();
+    render(
+      <TranscriptPanel
+        lines={lines}
+        speakers={SPEAKERS}
+        open
+        onToggle={() => {}}
+        away={away}
+        onDismissAway={onDismissAway}
+      />,
+    );
+    const divider = screen.getByTestId("away-lines");
+    expect(divider).toHaveAttribute("data-count", "2");
+    const row = divider.closest("li");
+    expect(row).toHaveTextContent("missed 1");
+    // Whoever reads on from here is told again who speaks.
+    expect(row).toHaveTextContent("Actor");
+    expect(row?.querySelector(".sr-only")).toBeNull();
+    fireEvent.click(screen.getByRole("button", { name: "Dismiss: while you were away" }));
+    expect(onDismissAway).toHaveBeenCalledOnce();
   });
 });

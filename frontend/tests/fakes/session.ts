@@ -14,6 +14,7 @@ export function delivery(message: object, change: Partial<Delivery> = {}): Deliv
     fallbackId,
     arrivedAt: 1_763_900_100,
     snapshot: false,
+    missed: false,
     ...change,
   };
 }

@@ -15,10 +15,14 @@ export class FakeWorld implements Environment {
   online = true;
   /** Thrown by the next attempt to open a socket. */
   refusal: Error | null = null;
-  #nowMs = 1_763_900_000_000;
+  #nowMs: number;
   #ids = 0;
   #timers = new Map<number, Timer>();
   #listeners = new Map<PageEvent, Set<() => void>>();
+
+  constructor(nowMs = 1_763_900_000_000) {
+    this.#nowMs = nowMs;
+  }
 
   openSocket(url: string, protocols: readonly string[]): FakeSocket {
     if (this.refusal !== null) throw this.refusal;

@@ -1,10 +1,9 @@
 import { act, renderHook } from "@testing-library/react";
-import { expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { useSession } from "@/hooks/useSession";
 import { FakeWorld } from "../fakes/world";
 
-function setUp(clearOnReconnect = false) {
-  const world = new FakeWorld();
+function setUp(clearOnReconnect = false, world = new FakeWorld()) {
   const frames = new Set<() => void>();
   const requestFrame = (run: () => void) => {
     frames.add(run);
@@ -95,4 +94,62 @@ it("offers the token of the link, and a newer one as soon as it is pasted", () =
   act(() => world.advance(0));
   expect(world.socket.protocols).toEqual(["hints.v1", "bearer.two"]);
   window.history.replaceState(null, "", "/");
+});
+
+describe("after a reload", () => {
+  /** A tab that has shown two hints and goes away; returns what comes back. */
+  function reload(clearOnReconnect = false) {
+    const before = setUp(clearOnReconnect);
+    act(() => before.world.socket.greet({ position: "7-1", snapshot: 1 }));
+    act(() => before.world.socket.receive(hint(1)));
+    act(() => before.world.socket.receive(hint(2)));
+    before.paint();
+    // Arrived, and never painted: it must come again.
+    act(() => before.world.socket.receive(hint(3)));
+    act(() => before.world.emit("pagehide"));
+    return setUp(clearOnReconnect, new FakeWorld(before.world.nowMs() + 60_000));
+  }
+  const shown = ({ result }: ReturnType<typeof setUp>) => [...result.current.state.hints.keys()];
+
+  it("shows at once what it had shown, and asks for what came since", () => {
+    const page = reload();
+    expect(shown(page)).toEqual(["1", "2"]);
+    expect(page.world.socket.query("since")).toBe("7-2");
+    act(() => page.world.socket.greet({ position: "7-4", recovered: true }));
+    for (const n of [3, 4, 5]) act(() => page.world.socket.receive(hint(n)));
+    page.paint();
+    expect(shown(page)).toEqual(["1", "2", "3", "4", "5"]);
+    expect([...page.result.current.state.away.hints]).toEqual(["3", "4"]);
+    act(() => page.result.current.dismissAway());
+    expect(page.result.current.state.away.hints.size).toBe(0);
+  });
+
+  it("says that history is gone, and shows what is there once beside what it had shown", () => {
+    const page = reload();
+    act(() => page.world.socket.greet({ position: "8-2", recovered: false, snapshot: 2 }));
+    act(() => page.world.socket.receive({ ...hint(2), position: "8-1" }));
+    act(() => page.world.socket.receive({ ...hint(9), position: "8-2" }));
+    page.paint();
+    expect(page.result.current.state.notices[0]?.kind).toBe("unrecovered");
+    expect(shown(page)).toEqual(["1", "2", "9"]);
+    expect([...page.result.current.state.away.hints]).toEqual(["9"]);
+  });
+
+  it("clears old hints where the reader wants that", () => {
+    const page = reload(true);
+    act(() => page.world.socket.greet({ position: "7-3", recovered: true }));
+    act(() => page.world.socket.receive(hint(3)));
+    page.paint();
+    expect(shown(page)).toEqual(["3"]);
+  });
+
+  it("starts with what the relay has where nothing can be kept", () => {
+    vi.spyOn(window, "sessionStorage", "get").mockImplementation(() => {
+      throw new DOMException("forbidden", "SecurityError");
+    });
+    const page = reload();
+    vi.restoreAllMocks();
+    expect(shown(page)).toEqual([]);
+    expect(page.world.socket.query("since")).toBeNull();
+  });
 });

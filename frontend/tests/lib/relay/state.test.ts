@@ -258,6 +258,61 @@ describe("the rest", () => {
   });
 });
 
+describe("what came while the reader was away", () => {
+  const missed = (message: object) => delivered(message, { missed: true });
+  const place = (standing: "behind" | "level"): SessionEvent => ({
+    type: "place",
+    place: { position: null, standing },
+  });
+
+  it("is marked, and stays so when live messages follow", () => {
+    const { away } = sessionOf(
+      delivered(h("a")),
+      missed(h("b")),
+      missed(t("1")),
+      place("level"),
+      delivered(h("c")),
+    );
+    expect(away).toEqual({ hints: new Set(["b"]), lines: new Set(["1"]), over: true });
+  });
+
+  it("doesn't count what was shown before, or what only changes it", () => {
+    const { away } = sessionOf(
+      delivered(h("a", { status: "streaming" })),
+      missed({ type: "append", id: "a", text: "!", status: "complete" }),
+      missed(h("a")),
+      missed(h("b", { status: "streaming" })),
+      missed({ type: "append", id: "b", text: "!" }),
+    );
+    expect([...away.hints]).toEqual(["b"]);
+  });
+
+  it("goes on through a catch-up in pieces, and makes room for the next absence", () => {
+    const events = [missed(h("a")), place("behind"), missed(h("b"))];
+    expect([...sessionOf(...events).away.hints]).toEqual(["a", "b"]);
+    const once = sessionOf(...events, place("level"));
+    // An absence that brought nothing leaves the marks of the one before.
+    const still = reduceSession(once, [place("behind"), place("level")]);
+    expect([...still.away.hints]).toEqual(["a", "b"]);
+    expect([...reduceSession(still, [missed(h("c"))]).away.hints]).toEqual(["c"]);
+  });
+
+  it("is unmarked when the reader says so", () => {
+    const { away, hints } = sessionOf(missed(h("a")), { type: "dismiss_away" });
+    expect([away.hints.size, hints.size]).toEqual([0, 1]);
+  });
+});
+
+it("shows what a log that was rolled back numbers like what it lost", () => {
+  const cleared = sessionOf(delivered(h("lost", { position: "7-9" })), { type: "clear_hints" });
+  const state = reduceSession(cleared, [
+    delivered({ type: "connection", status: "connected", recovered: false, position: "7-8" }),
+    delivered(h("old", { position: "7-8" }), { snapshot: true }),
+    delivered(h("new", { position: "7-9" })),
+  ]);
+  expect([...state.hints.keys()]).toEqual(["new"]);
+});
+
 describe("whatever is repeated", () => {
   const message = fc.record({
     id: fc.option(fc.constantFrom("a", "b", "c", "d"), { nil: undefined }),
