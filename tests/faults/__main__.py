@@ -11,6 +11,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
+from relay.logs import configure_logs
 from tests.faults.checker import Violation
 from tests.faults.runner import run
 from tests.faults.scenarios import SCENARIOS
@@ -22,6 +23,8 @@ def main() -> int:
     seed = int(os.environ.get("SEED") or secrets.randbelow(10**6))
     only = os.environ.get("ONLY")
     size = SHORT if os.environ.get("SHORT") else FULL
+    # The publishers say each time that Redis is away; here it often is.
+    configure_logs("error", "console")
     console = Console()
     console.print(f"SEED={seed}, {size}")
     table = Table()
