@@ -31,6 +31,9 @@ class Metrics:
         self.sessions = Gauge(
             "hint_relay_sessions", "Sessions open on this worker.", registry=self.registry
         )
+        self.tasks = Gauge(
+            "hint_relay_tasks", "Tasks alive in this worker's event loop.", registry=self.registry
+        )
         self.publications = Counter(
             "hint_relay_publications", "Publications received from Redis.", registry=self.registry
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -59,6 +60,7 @@ class HealthEndpoints:
         """Answer this worker's metrics in Prometheus' text format."""
         del request
         self._metrics.sessions.set(self._hub.rooms)
+        self._metrics.tasks.set(len(asyncio.all_tasks()))
         return Response(
             self._metrics.exposition(), media_type=CONTENT_TYPE_LATEST, headers=_NO_STORE
         )

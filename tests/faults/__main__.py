@@ -25,11 +25,13 @@ def main() -> int:
     size = SHORT if os.environ.get("SHORT") else FULL
     # The publishers say each time that Redis is away; here it often is.
     configure_logs("error", "console")
-    console = Console()
+    console = Console(width=120 if not sys.stdout.isatty() else None)
     console.print(f"SEED={seed}, {size}")
     table = Table()
     for heading in ("scenario", "s", "published", "received", "connects", "resumed", "told", "MiB"):
-        table.add_column(heading, justify="left" if heading == "scenario" else "right")
+        table.add_column(
+            heading, justify="left" if heading == "scenario" else "right", no_wrap=True
+        )
     failed = 0
     for name in SCENARIOS:
         if only and name != only:

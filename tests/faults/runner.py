@@ -8,6 +8,9 @@ from tests.faults.checker import Violation
 from tests.faults.scenarios import FLAGS, LOSES, SCENARIOS
 from tests.faults.world import Size, World
 
+# The rings of twenty sessions, full, and the allocator's slack.
+_MOST_GROWTH_MIB = 16.0
+
 
 class Outcome(NamedTuple):
     """What one scenario saw; that it returned at all means that nothing was wrong."""
@@ -45,6 +48,8 @@ async def run(name: str, size: Size, seed: int) -> Outcome:
             ),
             default=0.0,
         )
+        if growth > _MOST_GROWTH_MIB:
+            raise Violation(f"a relay grew by {growth:.1f} MiB")
         await world.leave()
         return Outcome(
             published=world.ledger.count,

@@ -131,6 +131,8 @@ async def output_buffer_overflows(world: World) -> None:
     await world.progress(1.5)
     relay.send(signal.SIGCONT)
     world.redis.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60")
+    if "overcoming of output buffer limits" not in world.redis.output:
+        raise Violation("Redis cut nobody off")
     await world.progress(world.size.fault_s)
 
 
@@ -234,8 +236,12 @@ async def strange_positions(world: World) -> None:
                         raise Violation(f"since={since} was followed by {second}")
     # Older than the log: the log is trimmed away under it.
     world.redis.command("XTRIM", keys.log(session), "MAXLEN", "1")
-    floor = f"{head.epoch}-{head.offset - 1}"
-    world.redis.command("HSET", keys.meta(session), "floor", floor)
+    for proxy in world.client_proxies:
+        url = f"ws://127.0.0.1:{proxy.port}/ws?session={session}&since={oldest}"
+        async with connect(url, proxy=None, max_queue=None) as websocket:
+            first = json.loads(await websocket.recv())
+            if first["recovered"] is not False:
+                raise Violation(f"since={oldest}, which is trimmed, was answered with {first}")
     for malformed in ("x", "1-", "-1", "1-1-1", "9" * 400):
         url = (
             f"ws://127.0.0.1:{world.client_proxies[0].port}/ws?session={session}&since={malformed}"

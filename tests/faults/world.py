@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+# uvicorn's server and lifespan, the hub with its probe, and the request that asks.
+_IDLE_TASKS = 8
+
+
 class Size(NamedTuple):
     """How large a run is."""
 
@@ -178,6 +182,7 @@ class World:
                 return (
                     values["hint_relay_connections"] == 0
                     and values["hint_relay_sessions"] == 0
+                    and values["hint_relay_tasks"] <= _IDLE_TASKS
                     and channels_of(server) <= len(self.relays)
                 )
 
