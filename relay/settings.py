@@ -66,13 +66,13 @@ class Settings(BaseSettings):
     )
 
     log_messages: int = Field(
-        1000, ge=1, description="Messages of a session that are kept in Redis (approximately)."
+        1000, ge=1, description="Messages of a session that `hint` keeps in Redis (approximately)."
     )
     log_ttl_s: int = Field(
-        24 * 3600, ge=1, description="Seconds after its newest message that a session is kept."
+        24 * 3600, ge=1, description="Seconds after its newest message that `hint` keeps a session."
     )
     dedupe_s: int = Field(
-        300, ge=1, description="Seconds in which a message id is published only once."
+        300, ge=1, description="Seconds in which `hint` publishes a message id only once."
     )
 
     redis_timeout_s: float = Field(
