@@ -63,7 +63,8 @@ _RedisUrl = Annotated[
 @app.callback()
 def main() -> None:
     """Send hints and transcript lines to a session, and read along."""
-    configure_logs("warning", "console")
+    # What goes wrong is said by the command itself, in one sentence.
+    configure_logs("error", "console")
 
 
 @app.command()

@@ -14,7 +14,6 @@ import httpx
 
 from tests.faults.checker import Ledger, Violation, Witness
 from tests.faults.clients import FlappingClient, SteadyPublisher
-from tests.support.process import wait_until
 from tests.support.redis import RedisServer
 from tests.support.relay import RelayProcess
 from tests.support.tcp_proxy import TcpProxy
@@ -176,22 +175,28 @@ class World:
             task.cancel()
         await asyncio.gather(*self._client_tasks, return_exceptions=True)
         for relay in self.relays:
-
-            def empty(relay: RelayProcess = relay) -> bool:
-                values = metrics_of(relay)
-                return (
-                    values["hint_relay_connections"] == 0
-                    and values["hint_relay_sessions"] == 0
-                    and values["hint_relay_tasks"] <= _IDLE_TASKS
-                    and channels_of(server) <= len(self.relays)
-                )
-
-            await asyncio.to_thread(wait_until, empty, f"{relay.base_url} empty", timeout_s=15)
+            await self._until_empty(relay, server)
         for relay in self.relays:
             output = relay.output
             for mark in ("Traceback", "never retrieved", "was destroyed but it is pending"):
                 if mark in output:
                     raise Violation(f"a relay's log has {mark!r}:\n{output[-4000:]}")
+
+    async def _until_empty(self, relay: RelayProcess, redis: RedisServer) -> None:
+        deadline_s = asyncio.get_running_loop().time() + 15
+        while True:
+            values = await asyncio.to_thread(metrics_of, relay)
+            left = {
+                "connections": values["hint_relay_connections"],
+                "sessions": values["hint_relay_sessions"],
+                "tasks": max(0, values["hint_relay_tasks"] - _IDLE_TASKS),
+                "channels": max(0, channels_of(redis) - len(self.relays)),
+            }
+            if not any(left.values()):
+                return
+            if asyncio.get_running_loop().time() > deadline_s:
+                raise Violation(f"{relay.base_url} still has {left}\n{relay.output[-3000:]}")
+            await asyncio.sleep(0.05)
 
     def restart(self, relay: RelayProcess) -> None:
         """Kill a relay, and start it again where it was."""
