@@ -14,6 +14,7 @@ import httpx
 
 from tests.faults.checker import Ledger, Violation, Witness
 from tests.faults.clients import FlappingClient, SteadyPublisher
+from tests.support.process import stable_port
 from tests.support.redis import RedisServer
 from tests.support.relay import RelayProcess
 from tests.support.tcp_proxy import TcpProxy
@@ -87,7 +88,12 @@ class World:
         await stack.enter_async_context(self.publisher_proxy)
         for _ in range(self.size.relays):
             proxy = await stack.enter_async_context(TcpProxy(self.redis.port))
-            relay = RelayProcess(f"redis://127.0.0.1:{proxy.port}/0", *_FLAGS, *self._relay_flags)
+            relay = RelayProcess(
+                f"redis://127.0.0.1:{proxy.port}/0",
+                *_FLAGS,
+                *self._relay_flags,
+                port=stable_port(),
+            )
             stack.push(relay)
             relay.start()
             self.redis_proxies.append(proxy)

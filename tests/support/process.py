@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -36,6 +37,23 @@ def free_port(host: str = "127.0.0.1") -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def stable_port(host: str = "127.0.0.1") -> int:
+    """Return a port for a server that is killed and comes back where it was.
+
+    It lies below the range that the kernel gives to outgoing connections and to port 0: while the
+    server is away nobody else is given its port, and nobody who tries it connects to itself.
+    """
+    for _ in range(1000):
+        port = 20_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port below the ephemeral range is free")
 
 
 def wait_until(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from tests.support.process import Process, find_program, free_port, wait_until
+from tests.support.process import Process, find_program, stable_port, wait_until
 
 if TYPE_CHECKING:
     from typing import Self
@@ -21,7 +21,7 @@ class RedisServer(Process):
     """
 
     def __init__(self, *options: str, append_only: bool = False, port: int | None = None) -> None:
-        self.port = free_port() if port is None else port
+        self.port = stable_port() if port is None else port
         super().__init__([])
         self.arguments = [
             find_program("redis-server"),
