@@ -13,6 +13,7 @@ from relay.errors import BrokerUnavailable
 from relay.hub import Hub
 from relay.messages import Connection
 from relay.metrics import Metrics
+from relay.room import WRITE_BYTES
 from relay.session import check_session
 from relay.settings import Settings
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from relay.close_codes import CloseCode
     from relay.position import Position
     from relay.publication import Publication
-    from relay.room import Room, Welcome
+    from relay.room import Fresh, Room, Welcome
 
 
 class Listener:
@@ -43,9 +44,10 @@ class Listener:
 
     # room.Reader
 
-    def wake(self) -> None:
+    def wake(self, _fresh: Fresh) -> bool:
         """Wake the iteration."""
         self._wakeup.set()
+        return False
 
     def restart(self, welcome: Welcome) -> None:
         """Begin anew after the message that is being handed out."""
@@ -102,7 +104,7 @@ class Listener:
         if self.generation != room.feed.generation:
             # A new start is on its way.
             return []
-        return room.feed.read(self._cursor)
+        return room.feed.read(self._cursor, WRITE_BYTES)
 
     def _greeting(self, welcome: Welcome) -> bytes:
         backlog = welcome.backlog

@@ -14,25 +14,32 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from relay.broker.broker import Broker
+from relay.broker.wire import Wire
 from relay.hub import Hub
 from relay.metrics import Metrics
 from relay.routes.health import HealthEndpoints
 from relay.routes.page import PageFiles
 from relay.routes.ws import WebSocketEndpoint
 from relay.settings import Settings
+from relay.socket.serving import Serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from relay.broker.wire import ConnectWire
 
-def create_app(settings: Settings | None = None) -> Starlette:
+
+def create_app(
+    settings: Settings | None = None, *, connect_wire: ConnectWire = Wire.connect
+) -> Starlette:
     """Build one worker's app: ``uvicorn --factory relay.app:create_app`` works too.
 
-    Nothing is connected before the app's lifespan begins. ``app.state.hub`` and ``app.state.metrics``
-    are there to look at.
+    Nothing is connected before the app's lifespan begins. ``hub``, ``serving`` and ``metrics`` of
+    ``app.state`` are there to look at.
 
     Args:
         settings: read from the environment when None.
+        connect_wire: makes the subscription's connection to Redis.
     """
     if settings is None:
         settings = Settings.load()
@@ -45,7 +52,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
         log_ttl_s=settings.log_ttl_s,
         dedupe_s=settings.dedupe_s,
     )
-    hub = Hub(broker, settings, metrics, worker=worker)
+    hub = Hub(broker, settings, metrics, worker=worker, connect_wire=connect_wire)
+    serving = Serving(hub, settings, metrics)
+    ws = WebSocketEndpoint(hub, serving, join_timeout_s=settings.join_timeout_s)
     health = HealthEndpoints(hub, broker, metrics)
     log = structlog.get_logger("relay.app")
 
@@ -55,17 +64,21 @@ def create_app(settings: Settings | None = None) -> Starlette:
         unknown = Settings.unknown_names()
         if unknown:
             log.warning("unknown settings ignored", names=unknown)
-        running = asyncio.create_task(hub.run(), name="hub")
+        running = [
+            asyncio.create_task(hub.run(), name="hub"),
+            asyncio.create_task(serving.heartbeat.run(), name="heartbeat"),
+        ]
         try:
             yield
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
             await broker.close()
             log.info("worker stopped", worker=worker)
 
     routes: list[BaseRoute] = [
-        WebSocketRoute("/ws", WebSocketEndpoint(hub, settings, metrics).__call__),
+        WebSocketRoute("/ws", ws.__call__),
         Route("/health/live", health.live),
         Route("/health/ready", health.ready),
         Route("/metrics", health.metrics),
@@ -74,5 +87,6 @@ def create_app(settings: Settings | None = None) -> Starlette:
         routes.append(Mount("/", PageFiles(directory=settings.page_dir, html=True), name="page"))
     app = Starlette(routes=routes, lifespan=lifespan)
     app.state.hub = hub
+    app.state.serving = serving
     app.state.metrics = metrics
     return app

@@ -14,6 +14,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from relay.log_slice import LogSlice
     from relay.position import Position
     from relay.publication import Publication
@@ -58,6 +60,16 @@ class Backlog(NamedTuple):
 
     recovered: bool | None
     publications: tuple[Publication, ...]
+
+
+def count_within(publications: Sequence[Publication], max_bytes: int, start: int = 0) -> int:
+    """Return the index behind the last publication from ``start`` on that fits, or behind one."""
+    size = 0
+    for index in range(start, len(publications)):
+        size += len(publications[index])
+        if size > max_bytes and index > start:
+            return index
+    return len(publications)
 
 
 class Feed:
@@ -184,12 +196,20 @@ class Feed:
 
     # Readers
 
-    def read(self, cursor: int) -> list[Publication] | None:
-        """Return what lies between a cursor and the end; None when the ring has moved past it."""
+    def read(self, cursor: int, max_bytes: int) -> list[Publication] | None:
+        """Return what comes after a cursor; None when the ring has moved past it.
+
+        Args:
+            cursor: how far the reader has got; what is returned takes it on by as many.
+            max_bytes: at most this much, but always one publication when there is one.
+        """
         index = cursor - self._base
         if index < self._start:
             return None
-        return self._ring[index:]
+        publications = self._ring[index:]
+        if len(publications) > 1:
+            del publications[count_within(publications, max_bytes) :]
+        return publications
 
     def backlog_from_ring(self, since: Position | None) -> Backlog | None:
         """Return what a joining reader gets, from memory alone; None when the log is needed.

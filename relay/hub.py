@@ -10,6 +10,7 @@ import structlog
 
 from relay.broker import keys
 from relay.broker.link import Link, LinkState
+from relay.broker.wire import Wire
 from relay.close_codes import CloseCode
 from relay.feed import Feed
 from relay.publication import Publication
@@ -17,6 +18,7 @@ from relay.room import Room
 
 if TYPE_CHECKING:
     from relay.broker.broker import Broker
+    from relay.broker.wire import ConnectWire
     from relay.log_slice import LogSlice
     from relay.metrics import Metrics
     from relay.position import Position
@@ -38,10 +40,17 @@ class Hub:
         settings: bounds and times.
         metrics: is told what happens.
         worker: this worker's unique name.
+        connect_wire: makes the subscription's connection to Redis.
     """
 
     def __init__(
-        self, broker: Broker, settings: Settings, metrics: Metrics, *, worker: str
+        self,
+        broker: Broker,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        worker: str,
+        connect_wire: ConnectWire = Wire.connect,
     ) -> None:
         self._broker = broker
         self._settings = settings
@@ -55,6 +64,7 @@ class Hub:
             probe_interval_s=settings.probe_interval_s,
             probe_timeout_s=settings.probe_timeout_s,
             connect_timeout_s=settings.redis_timeout_s,
+            connect_wire=connect_wire,
         )
         self._rooms: dict[str, Room] = {}
         self._lingering: dict[str, asyncio.TimerHandle] = {}
@@ -62,8 +72,9 @@ class Hub:
         self._link_downs = 0
         self._giving_up: asyncio.TimerHandle | None = None
         self._read_slots = asyncio.Semaphore(_MAX_READS)
-        # Rooms with something new in this loop tick: their readers are woken once for all of it.
+        # Rooms with something new: their readers are woken once for all that came at once.
         self._to_flush: set[Room] = set()
+        self._flush_is_scheduled = False
 
     @property
     def rooms(self) -> int:
@@ -102,6 +113,21 @@ class Hub:
         finally:
             self._linger_if_idle(room)
 
+    def join_now(
+        self, session: str, reader: Reader, since: Position | None, replay: int | None
+    ) -> tuple[Room, Welcome] | None:
+        """Do what ``join`` does if the session is warm enough for it; else return None.
+
+        Most of those who come back after a break are served so: no task, no wait, no Redis.
+        """
+        room = self._rooms.get(session)
+        welcome = None if room is None else room.join_now(reader, since, replay)
+        if room is None or welcome is None:
+            return None
+        if self._lingering and (timer := self._lingering.pop(session, None)) is not None:
+            timer.cancel()
+        return room, welcome
+
     def leave(self, room: Room, reader: Reader) -> None:
         """Let a reader go."""
         room.leave(reader)
@@ -115,11 +141,17 @@ class Hub:
         if room is None:
             return
         publication = Publication.of_payload(payload)
-        self._metrics.publications.inc()
+        self._metrics.publications.add()
         if publication.position is None and not self._is_fit_to_forward(room, payload):
-            self._metrics.dropped_publications.inc()
+            self._metrics.dropped_publications.add()
             return
-        room.receive(publication)
+        if room.receive(publication):
+            self._to_flush.add(room)
+
+    def link_drained(self) -> None:
+        """Wake readers once for all that came at once, and without waiting for the next loop tick."""
+        if self._to_flush:
+            self._flush()
 
     def link_down(self) -> None:
         """Trust no feed from here on; when it lasts, send the facilitators to other relays."""
@@ -149,7 +181,7 @@ class Hub:
     async def read(self, session: str, after: Position | None) -> LogSlice:
         """Read the session's log, a few at a time over all sessions."""
         async with self._read_slots:
-            self._metrics.log_reads.inc()
+            self._metrics.log_reads.add()
             return await self._broker.read(session, after)
 
     async def until_link_up(self) -> int:
@@ -197,14 +229,21 @@ class Hub:
             )
 
     def _request_flush(self, room: Room) -> None:
-        if not self._to_flush:
-            asyncio.get_running_loop().call_soon(self._flush)
         self._to_flush.add(room)
+        if not self._flush_is_scheduled:
+            self._flush_is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush_scheduled)
+
+    def _flush_scheduled(self) -> None:
+        self._flush_is_scheduled = False
+        self._flush()
 
     def _flush(self) -> None:
         rooms, self._to_flush = self._to_flush, set()
+        deliveries = 0
         for room in rooms:
-            room.flush()
+            deliveries += room.flush()
+        self._metrics.deliveries.add(deliveries)
 
     def _is_fit_to_forward(self, room: Room, payload: bytes) -> bool:
         """Check a plain PUBLISH, once for all who will get it: a JSON object of a bounded size."""

@@ -2,7 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Tally(Collector):
+    """A counter for the hot path: an integer until somebody reads it.
+
+    prometheus_client's own takes a lock for each step, which nothing here needs: a worker counts on
+    one thread.
+    """
+
+    def __init__(self, name: str, help_text: str, *, registry: CollectorRegistry) -> None:
+        self._name = name
+        self._help = help_text
+        self._value = 0
+        registry.register(self)
+
+    def add(self, count: int = 1) -> None:
+        """Count up."""
+        self._value += count
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Hand the value to whoever scrapes."""
+        yield CounterMetricFamily(self._name, self._help, value=self._value)
 
 
 class Metrics:
@@ -13,7 +42,7 @@ class Metrics:
         self.connections = Gauge(
             "hint_relay_connections", "Facilitators connected now.", registry=self.registry
         )
-        self.connects = Counter(
+        self.connects = Tally(
             "hint_relay_connects", "Facilitators that have connected.", registry=self.registry
         )
         self.disconnects = Counter(
@@ -34,15 +63,15 @@ class Metrics:
         self.tasks = Gauge(
             "hint_relay_tasks", "Tasks alive in this worker's event loop.", registry=self.registry
         )
-        self.publications = Counter(
+        self.publications = Tally(
             "hint_relay_publications", "Publications received from Redis.", registry=self.registry
         )
-        self.dropped_publications = Counter(
+        self.dropped_publications = Tally(
             "hint_relay_dropped_publications",
             "Plain publications that were no JSON object, or too large.",
             registry=self.registry,
         )
-        self.deliveries = Counter(
+        self.deliveries = Tally(
             "hint_relay_deliveries", "Messages sent to facilitators.", registry=self.registry
         )
         self.inbound = Counter(
@@ -51,7 +80,7 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
-        self.log_reads = Counter(
+        self.log_reads = Tally(
             "hint_relay_log_reads", "Reads of a session's log.", registry=self.registry
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from relay.errors import InvalidPosition
@@ -10,9 +11,7 @@ from relay.errors import InvalidPosition
 _MAX_NUMBER = 2**53 - 1
 
 # publish.lua puts the position first, so that nobody has to parse the JSON to find it.
-_PREFIX = b'{"position":"'
-_PREFIX_LENGTH = len(_PREFIX)
-_MAX_TEXT_LENGTH = 16 + 1 + 16
+_IN_PAYLOAD = re.compile(rb'\{"position":"([1-9][0-9]{0,15})-([1-9][0-9]{0,15})"').match
 
 
 class Position(NamedTuple):
@@ -59,15 +58,11 @@ class Position(NamedTuple):
 
         Returns None when it is not there: a plain ``PUBLISH``, or not a publication at all.
         """
-        if not payload.startswith(_PREFIX):
+        match = _IN_PAYLOAD(payload)
+        if match is None:
             return None
-        end = payload.find(b'"', _PREFIX_LENGTH, _PREFIX_LENGTH + _MAX_TEXT_LENGTH + 1)
-        if end < 0:
-            return None
-        try:
-            return cls.parse(payload[_PREFIX_LENGTH:end].decode("ascii"))
-        except (InvalidPosition, UnicodeDecodeError):
-            return None
+        epoch, offset = int(match[1]), int(match[2])
+        return None if epoch > _MAX_NUMBER or offset > _MAX_NUMBER else cls(epoch, offset)
 
 
 def _is_number(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from relay.frames import text_frame
 from relay.position import Position
 
 if TYPE_CHECKING:
@@ -17,12 +18,13 @@ class Publication:
     ``PUBLISH``: such a message goes out live and is not kept.
     """
 
-    __slots__ = ("_text", "payload", "position")
+    __slots__ = ("_frame", "_text", "payload", "position")
 
     def __init__(self, position: Position | None, payload: bytes) -> None:
         self.position = position
         self.payload = payload
         self._text: str | None = None
+        self._frame: bytes | None = None
 
     @classmethod
     def of_payload(cls, payload: bytes) -> Self:
@@ -39,6 +41,22 @@ class Publication:
         if self._text is None:
             self._text = self.payload.decode(errors="replace")
         return self._text
+
+    @property
+    def frame(self) -> bytes:
+        """The payload as a WebSocket text frame, made once however many it goes to."""
+        if self._frame is None:
+            # isascii() is much cheaper than decoding; what is not ASCII is checked by decoding.
+            payload = self.payload
+            self._frame = text_frame(payload if payload.isascii() else self._valid_utf8())
+        return self._frame
+
+    def _valid_utf8(self) -> bytes:
+        try:
+            self.payload.decode()
+        except UnicodeDecodeError:
+            return self.text.encode()
+        return self.payload
 
     def __len__(self) -> int:
         """Return the payload's size in bytes."""

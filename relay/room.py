@@ -16,6 +16,8 @@ from relay.snapshot import fold
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from structlog.typing import FilteringBoundLogger
+
     from relay.close_codes import CloseCode
     from relay.log_slice import LogSlice
     from relay.position import Position
@@ -38,13 +40,30 @@ class Welcome(NamedTuple):
     generation: int
 
 
+class Fresh(NamedTuple):
+    """Publications that have just come, ready to be written to everybody who stands before them.
+
+    Attributes:
+        begin: the cursor before the first.
+        end: the cursor behind the last.
+        frames: all of them as WebSocket frames, joined.
+    """
+
+    begin: int
+    end: int
+    frames: bytes
+
+
 class Reader(Protocol):
     """What a room asks of a connection. No call may block, raise, or leave the room."""
 
     generation: int
 
-    def wake(self) -> None:
-        """There are publications after your cursor."""
+    def wake(self, fresh: Fresh) -> bool:
+        """There is something after your cursor: ``fresh``, if you stand at its ``begin``.
+
+        Returns whether you took just that; what you take otherwise you count yourself.
+        """
 
     def restart(self, welcome: Welcome) -> None:
         """The log was lost or rolled back: tell your client, and go on from here."""
@@ -70,16 +89,26 @@ class Source(Protocol):
         """That number now; None while the subscription is broken."""
 
 
+# One write: enough that its cost does not matter, and all that a slow reader's transport ever holds.
+WRITE_BYTES = 60 * 1024
+
+# Chunks that a room keeps while some of its readers are behind.
+_MAX_CHUNKS = 8
+
+# Wakes those who look for themselves; no cursor is negative.
+_LOOK = Fresh(-1, -1, b"")
+
+
 class Room:
     """A session's feed and its readers.
 
-    All methods belong to one event loop. ``flush`` is called once per loop tick in which something
-    arrived; ``request_flush`` asks for that.
+    All methods belong to one event loop. ``flush`` is called once for all that arrived at once;
+    ``request_flush`` asks for it when a log read brought something.
     """
 
     __slots__ = (
-        "_mending", "_reads", "_request_flush", "_source", "_whole", "feed", "joining", "log",
-        "readers", "session",
+        "_chunks", "_flushed", "_folded", "_mending", "_reads", "_request_flush", "_source", "_whole", "feed",
+        "joining", "readers", "session",
     )  # fmt: skip
 
     def __init__(
@@ -89,7 +118,6 @@ class Room:
         self.feed = feed
         self.readers: set[Reader] = set()
         self.joining = 0
-        self.log = structlog.get_logger("relay.room").bind(session=session)
         self._source = source
         self._request_flush = request_flush
         self._mending: asyncio.Task[None] | None = None
@@ -97,6 +125,18 @@ class Room:
         self._whole = asyncio.Event()
         # Log reads under way by where they begin: who needs the same stretch shares one.
         self._reads: dict[Position | None, asyncio.Task[LogSlice]] = {}
+        # The cursor that all readers have been woken for.
+        self._flushed = 0
+        # What was written last, by the cursor that it begins at.
+        self._chunks: dict[int, Fresh] = {}
+        # The newest folded snapshot and what it was folded from: who joins next wants the same.
+        self._folded: tuple[Backlog, Backlog] | None = None
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """A logger that names the session; made when needed, most rooms never say anything."""
+        log: FilteringBoundLogger = structlog.get_logger("relay.room").bind(session=self.session)
+        return log
 
     @property
     def is_idle(self) -> bool:
@@ -114,15 +154,16 @@ class Room:
             if task is not None:
                 task.cancel()
 
-    def receive(self, publication: Publication) -> None:
-        """Take what arrived live."""
-        match self.feed.receive(publication):
-            case Received.APPENDED:
-                self._request_flush(self)
-            case Received.HELD:
-                self._start_mending()
-            case Received.DUPLICATE:
-                self.log.debug("duplicate dropped", position=str(publication.position))
+    def receive(self, publication: Publication) -> bool:
+        """Take what arrived live; returns whether there is something to flush."""
+        received = self.feed.receive(publication)
+        if received is Received.APPENDED:
+            return True
+        if received is Received.HELD:
+            self._start_mending()
+        else:
+            self.log.debug("duplicate dropped", position=str(publication.position))
+        return False
 
     def doubt(self) -> None:
         """Note that the subscription broke: something may be missing from here on."""
@@ -134,10 +175,58 @@ class Room:
         if self.feed.state is not FeedState.LIVE:
             self._start_mending()
 
-    def flush(self) -> None:
-        """Wake all readers."""
-        for reader in self.readers:
-            reader.wake()
+    def flush(self) -> int:
+        """Give all readers what came since the last flush; returns how many deliveries that made.
+
+        Deliveries that readers make at their own pace are not in it.
+        """
+        feed = self.feed
+        begin, self._flushed = self._flushed, feed.end
+        self._folded = None
+        if not self.readers:
+            return 0
+        deliveries = 0
+        is_behind = False
+        while begin < feed.end:
+            fresh = self.chunk_after(begin)
+            if fresh is None:
+                # The ring has moved past that point, or began anew: each looks for itself.
+                fresh = _LOOK
+                begin = feed.end
+            else:
+                begin = fresh.end
+            taken = 0
+            for reader in self.readers:
+                taken += reader.wake(fresh)
+            deliveries += taken * (fresh.end - fresh.begin)
+            is_behind = is_behind or taken < len(self.readers)
+        if not is_behind and self._chunks:
+            self._chunks.clear()
+        return deliveries
+
+    def chunk_after(self, cursor: int) -> Fresh | None:
+        """Return what follows a cursor, as much as goes into one write; None when it is gone.
+
+        Readers that fall behind together catch up together, from one place to the next; so a few
+        chunks are kept while somebody is behind.
+        """
+        if cursor in self._chunks:
+            return self._chunks[cursor]
+        publications = self.feed.read(cursor, WRITE_BYTES)
+        if publications is None:
+            return None
+        count = len(publications)
+        if count == 1:
+            # Most sessions have one new publication, and one reader.
+            frames = publications[0].frame
+        else:
+            frames = b"".join([publication.frame for publication in publications])
+        chunk = Fresh(cursor, cursor + count, frames)
+        if count and len(self.readers) > 1:
+            if len(self._chunks) >= _MAX_CHUNKS:
+                del self._chunks[next(iter(self._chunks))]
+            self._chunks[cursor] = chunk
+        return chunk
 
     def end(self, code: CloseCode) -> None:
         """Ask all readers to go; they leave by themselves."""
@@ -163,6 +252,18 @@ class Room:
         finally:
             self.joining -= 1
 
+    def join_now(
+        self, reader: Reader, since: Position | None, replay: int | None
+    ) -> Welcome | None:
+        """Do what ``join`` does if memory is enough for it; else return None and do nothing."""
+        if not self._whole.is_set() or (since is not None and self._is_unknown(since)):
+            return None
+        backlog = self._backlog_from_ring(since, replay)
+        if backlog is None:
+            return None
+        self.readers.add(reader)
+        return self._welcome(backlog)
+
     def leave(self, reader: Reader) -> None:
         """Let a reader go; one that has left already is fine."""
         self.readers.discard(reader)
@@ -176,10 +277,19 @@ class Room:
         deliver; or this one has yet to notice that a new log has begun.
         """
         await self._whole.wait()
-        head = self.feed.head
-        if head is None or since.epoch != head.epoch or since > head:
+        if self._is_unknown(since):
             self._distrust()
             await self._whole.wait()
+
+    def _is_unknown(self, since: Position) -> bool:
+        head = self.feed.head
+        return head is None or since.epoch != head.epoch or since > head
+
+    def _backlog_from_ring(self, since: Position | None, replay: int | None) -> Backlog | None:
+        if since is None and replay == 0:
+            return Backlog(None, ())
+        backlog = self.feed.backlog_from_ring(since)
+        return None if backlog is None else self._compact(backlog, replay)
 
     async def _backlog(self, since: Position | None, replay: int | None) -> Backlog:
         """Collect what a joining reader gets first; nothing is awaited after it is collected."""
@@ -187,17 +297,17 @@ class Room:
         failures = 0
         while True:
             await self._whole.wait()
-            if since is None and replay == 0:
-                return Backlog(None, ())
-            backlog = self.feed.backlog_from_ring(since)
-            if backlog is None and log is not None:
+            backlog = self._backlog_from_ring(since, replay)
+            if backlog is not None:
+                return backlog
+            if log is not None:
                 if not self.feed.is_same_log(log):
                     log = None
                     self._distrust()
                     continue
                 backlog = self.feed.backlog_from_log(since, log)
-            if backlog is not None:
-                return _compact(backlog, replay)
+                if backlog is not None:
+                    return self._compact(backlog, replay)
             try:
                 log = await self._read_more(since, log)
             except BrokerError as error:
@@ -295,7 +405,7 @@ class Room:
             backlog = self.feed.backlog_from_log(None, log)
             if backlog is None:
                 return False
-        welcome = self._welcome(_compact(backlog._replace(recovered=False), None))
+        welcome = self._welcome(self._compact(backlog._replace(recovered=False), None))
         for reader in filter(self._is_stale, self.readers):
             reader.restart(welcome)
         return True
@@ -306,12 +416,14 @@ class Room:
     def _welcome(self, backlog: Backlog) -> Welcome:
         return Welcome(self.feed.head, backlog, self.feed.end, self.feed.generation)
 
-
-def _compact(backlog: Backlog, replay: int | None) -> Backlog:
-    """Fold a snapshot, and cut it to what is wanted; what was recovered goes out as it was."""
-    if backlog.recovered:
-        return backlog
-    publications = fold(backlog.publications)
-    if backlog.recovered is None and replay is not None:
-        publications = publications[-replay:]
-    return backlog._replace(publications=publications)
+    def _compact(self, backlog: Backlog, replay: int | None) -> Backlog:
+        """Fold a snapshot, and cut it to what is wanted; what was recovered goes out as it was."""
+        if backlog.recovered:
+            return backlog
+        if self._folded is None or self._folded[0].publications != backlog.publications:
+            folded = backlog._replace(publications=fold(backlog.publications))
+            self._folded = (backlog, folded)
+        publications = self._folded[1].publications
+        if backlog.recovered is None and replay is not None:
+            publications = publications[-replay:]
+        return Backlog(backlog.recovered, publications)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -16,11 +17,13 @@ from relay.errors import SettingsError
 from relay.logs import configure_logs
 from relay.orphans import die_with_parent
 from relay.settings import Settings
+from relay.socket.protocol import RelayProtocol
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from starlette.applications import Starlette
+    from uvicorn._types import ASGIApplication
 
 # How long open requests may take to end when the relay stops; WebSockets are closed at once.
 _SHUTDOWN_TIMEOUT_S = 5
@@ -28,6 +31,13 @@ _SHUTDOWN_TIMEOUT_S = 5
 
 # Connections that wait to be accepted; a reconnect storm fills less.
 _BACKLOG = 2048
+
+# What the kernel keeps for a reader that does not keep up (Linux doubles it, and would otherwise take
+# megabytes before it says stop). It is also how stale a hint can get on its way.
+_SEND_BUFFER_BYTES = 128 * 1024
+
+# Python 3.11's are 700, 10, 10.
+_COLLECTOR_THRESHOLDS = (20_000, 20, 50)
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,7 +52,21 @@ def worker_app() -> Starlette:
     if settings.workers > 1:
         die_with_parent()
     configure_logs(settings.log_level, settings.log_format)
-    return create_app(settings)
+    app = create_app(settings)
+    _spare_the_collector()
+    return app
+
+
+def _spare_the_collector() -> None:
+    """Let the cyclic garbage collector run rarely: what serves facilitators makes no cycles.
+
+    With its usual thresholds it goes over every connection and publication again and again, and holds
+    up everybody while it does.
+    """
+    gc.collect()
+    # Modules, models and routes stay for good.
+    gc.freeze()
+    gc.set_threshold(*_COLLECTOR_THRESHOLDS)
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -55,6 +79,8 @@ def bind(settings: Settings) -> socket.socket:
     listener = socket.socket(family)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted sockets inherit it.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         listener.bind((settings.host, settings.port))
         # At once: two that are only bound would both believe that the port is theirs.
         listener.listen(_BACKLOG)
@@ -80,15 +106,20 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(settings: Settings, listener: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM; closes the listener."""
-    # Worker processes are started afresh and read their settings from here.
-    os.environ.update(settings.to_environment())
-    config = uvicorn.Config(
-        "relay.server:worker_app",
-        factory=True,
+def uvicorn_config(settings: Settings, app: Starlette | str) -> uvicorn.Config:
+    """Return how uvicorn shall run the relay.
+
+    Args:
+        settings: bounds and times.
+        app: an app, or for several workers the name of what builds one.
+    """
+    return uvicorn.Config(
+        cast("ASGIApplication | str", app),
+        factory=isinstance(app, str),
         workers=settings.workers,
         lifespan="on",
+        # Facilitators leave ASGI after the handshake; "ws" serves what is no plain request for that.
+        http=RelayProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -100,6 +131,13 @@ def run(settings: Settings, listener: socket.socket) -> None:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
     )
+
+
+def run(settings: Settings, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM; closes the listener."""
+    # Worker processes are started afresh and read their settings from here.
+    os.environ.update(settings.to_environment())
+    config = uvicorn_config(settings, "relay.server:worker_app")
     if settings.workers == 1:
         # When uvicorn has shut down it raises the signal again, for the handler that was there before.
         # Ours does nothing: being asked to stop is no failure, and the caller has to clean up.

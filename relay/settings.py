@@ -36,7 +36,10 @@ class Settings(BaseSettings):
     )
 
     heartbeat_s: float = Field(
-        10.0, gt=0, le=300, description="Seconds of silence before a heartbeat is sent."
+        10.0,
+        gt=0,
+        le=300,
+        description="Seconds between two heartbeats; a peer that answers none is closed (4003).",
     )
     max_inbound_bytes: int = Field(
         16 * 1024, ge=256, description="Largest message that a facilitator may send."

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.broker.broker import Broker
+    from relay.broker.wire import ConnectWire, Subscriber
 
 
 class LinkState(Enum):
@@ -34,6 +35,9 @@ class LinkListener(Protocol):
 
     def link_message(self, channel: str, payload: bytes) -> None:
         """A message arrived on a subscribed channel."""
+
+    def link_drained(self) -> None:
+        """All messages that arrived at once have been told."""
 
     def link_down(self) -> None:
         """From here on, messages may be missed on every channel."""
@@ -58,6 +62,7 @@ class Link:
         probe_timeout_s: without an echo for this long the connection is given up.
         connect_timeout_s: how long connecting may take.
         draw: the random source of the backoff's jitter.
+        connect_wire: makes the connection.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Link:
         probe_timeout_s: float = 5.0,
         connect_timeout_s: float = 3.0,
         draw: Callable[[], float] = random.random,
+        connect_wire: ConnectWire = Wire.connect,
     ) -> None:
         self._address = Address.of_url(url)
         self._broker = broker
@@ -80,10 +86,11 @@ class Link:
         self._probe_timeout_s = probe_timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._draw = draw
+        self._connect_wire = connect_wire
         self._log = structlog.get_logger("relay.link").bind(redis=str(self._address))
 
         self.state = LinkState.DOWN
-        self._wire: Wire | None = None
+        self._wire: Subscriber | None = None
         self._wire_gone = asyncio.Event()
         self._wire_error: Exception | None = None
         self._heard_at: float | None = None
@@ -156,7 +163,9 @@ class Link:
         """Connect, resubscribe, and watch until the connection is lost or found deaf."""
         self._wire_gone.clear()
         self._wire_error = None
-        self._wire = await Wire.connect(self._address, self, timeout_s=self._connect_timeout_s)
+        self._wire = await self._connect_wire(
+            self._address, self, timeout_s=self._connect_timeout_s
+        )
         self.state = LinkState.RESUBSCRIBING
         self._heard_at = None
         self._to_subscribe.clear()
@@ -272,6 +281,10 @@ class Link:
             self._heard_at = asyncio.get_running_loop().time()
         else:
             self._listener.link_message(channel, payload)
+
+    def wire_drained(self) -> None:
+        """Pass it on."""
+        self._listener.link_drained()
 
     def wire_subscribed(self, channel: str) -> None:
         """Release those who wait for the channel, once its last SUBSCRIBE is confirmed."""

@@ -30,11 +30,36 @@ class WireListener(Protocol):
     def wire_message(self, channel: str, payload: bytes) -> None:
         """A message was published on a subscribed channel."""
 
+    def wire_drained(self) -> None:
+        """All messages that came at once have been told."""
+
     def wire_subscribed(self, channel: str) -> None:
         """Redis has confirmed one SUBSCRIBE of the channel: nothing from here on is missed."""
 
     def wire_lost(self, error: Exception | None) -> None:
         """The connection is gone; nothing follows."""
+
+
+class Subscriber(Protocol):
+    """What a wire does for its owner."""
+
+    def subscribe(self, channels: Iterable[str]) -> None:
+        """Ask for channels; each is confirmed by ``wire_subscribed``."""
+
+    def unsubscribe(self, channels: Iterable[str]) -> None:
+        """Leave channels; messages that are under way still arrive."""
+
+    def abort(self) -> None:
+        """Drop the connection at once; the listener hears nothing more, not even ``wire_lost``."""
+
+
+class ConnectWire(Protocol):
+    """How a wire is made; ``Wire.connect`` is one."""
+
+    async def __call__(
+        self, address: Address, listener: WireListener, *, timeout_s: float
+    ) -> Subscriber:
+        """Connect and log in, or raise BrokerUnavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +197,7 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse what came and hand out each message at once."""
         reader = self._reader
+        listener = self._listener
         try:
             reader.feed(data)
             reply = reader.gets()
@@ -179,8 +205,12 @@ class Wire(asyncio.Protocol):
             while reply is not False:
                 if self._lost:
                     return
-                self._reply(reply)
+                if type(reply) is list and reply[0] == b"message":
+                    listener.wire_message(reply[1].decode(), reply[2])
+                else:
+                    self._reply(reply)
                 reply = reader.gets()
+            listener.wire_drained()
         except hiredis.ProtocolError as error:
             self._fail(BrokerUnavailable(f"Redis sent something that is not RESP: {error}"))
 
@@ -194,8 +224,6 @@ class Wire(asyncio.Protocol):
 
     def _reply(self, reply: Any) -> None:
         match reply:
-            case [b"message", bytes(channel), bytes(payload)]:
-                self._listener.wire_message(channel.decode(), payload)
             case [b"subscribe", bytes(channel), _]:
                 self._listener.wire_subscribed(channel.decode())
             case [b"unsubscribe", *_]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
-import structlog
-from starlette.websockets import WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocketDisconnect
 
 from relay.close_codes import CloseCode
 from relay.errors import RequestError
-from relay.messages import Error
 from relay.position import Position
 from relay.session import check_session
+from relay.socket.asgi_connection import AsgiConnection
 from relay.socket.connection import Connection
+from relay.socket.protocol import HAND_OVER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,12 +21,11 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from relay.hub import Hub
-    from relay.metrics import Metrics
-    from relay.settings import Settings
+    from relay.room import Reader, Room, Welcome
+    from relay.socket.protocol import HandOver
+    from relay.socket.serving import Serving
 
 SUBPROTOCOL = "hints.v1"
-
-_KNOWN_CODES = frozenset(map(int, CloseCode))
 
 
 class Request(NamedTuple):
@@ -60,102 +57,79 @@ class Request(NamedTuple):
 
 
 class WebSocketEndpoint:
-    """Accepts facilitators, and gives each to its session."""
+    """Accepts facilitators, and gives each to its session.
 
-    def __init__(self, hub: Hub, settings: Settings, metrics: Metrics) -> None:
+    Under the relay's own server the connection leaves ASGI right after the handshake, and this ends
+    then; under any other it lasts as long as the connection.
+    """
+
+    def __init__(self, hub: Hub, serving: Serving, *, join_timeout_s: float) -> None:
         self._hub = hub
-        self._settings = settings
-        self._metrics = metrics
+        self._serving = serving
+        self._join_timeout_s = join_timeout_s
 
     async def __call__(self, websocket: WebSocket) -> None:
-        """Serve one facilitator from handshake to close."""
-        log = structlog.get_logger("relay.ws").bind(
-            connection=secrets.token_hex(4),
-            client=None if websocket.client is None else websocket.client.host,
-        )
-        try:
-            # A browser can't read a refused handshake; it can read a close code. So all are accepted.
-            await websocket.accept(
-                subprotocol=SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None
-            )
-        except (WebSocketDisconnect, RuntimeError):
-            log.info("gone during the handshake")
-            return
+        """Serve one facilitator."""
+        scope = websocket.scope
+        client = scope["client"][0] if scope.get("client") else None
+        # A browser can't read a refused handshake; it can read a close code. So all are accepted.
+        subprotocol = SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
+        hand_over: HandOver | None = scope.get("extensions", {}).get(HAND_OVER)
+        request: Request | RequestError
         try:
             request = Request.parse(websocket.query_params)
         except RequestError as error:
-            log.info("refused", code=int(CloseCode.BAD_REQUEST), error=str(error))
-            await _send_error(websocket, error)
-            await _close(websocket, CloseCode.BAD_REQUEST)
-            self._metrics.disconnects.labels(int(CloseCode.BAD_REQUEST)).inc()
+            request = error
+        if hand_over is None:
+            await self._serve_over_asgi(websocket, request, client, subprotocol)
             return
-        await self._serve(websocket, request, log.bind(session=request.session))
+        connection = hand_over(
+            lambda *given: Connection(self._serving, client, *given),
+            subprotocol,
+        )
+        if connection is None:
+            self._serving.records.gone_during_handshake(client)
+        elif isinstance(request, RequestError):
+            connection.refuse(request)
+        else:
+            try:
+                await self._start(connection, request)
+            except BaseException:
+                connection.end(CloseCode.INTERNAL_ERROR)
+                raise
 
-    async def _serve(
-        self, websocket: WebSocket, request: Request, log: structlog.typing.FilteringBoundLogger
-    ) -> None:
-        connection = Connection(
-            websocket, heartbeat_s=self._settings.heartbeat_s, metrics=self._metrics, log=log
-        )
-        joining = asyncio.create_task(
-            self._hub.join(request.session, connection, request.since, request.replay)
-        )
-        code = await connection.receive_until(joining, timeout_s=self._settings.join_timeout_s)
-        if code is not None:
-            log.warning("left before it was served", code=int(code))
-            self._metrics.disconnects.labels(_label(code)).inc()
-            if not joining.cancelled() and joining.exception() is None:
-                self._hub.leave(joining.result()[0], connection)
-            if isinstance(code, CloseCode):
-                await _close(websocket, code)
-            return
-        room, welcome = joining.result()
-        began_s = time.monotonic()
-        code = CloseCode.INTERNAL_ERROR
-        self._metrics.connects.inc()
-        self._metrics.connections.inc()
-        log.info(
-            "connected",
-            since=None if request.since is None else str(request.since),
-            recovered=welcome.backlog.recovered,
-            backlog=len(welcome.backlog.publications),
-        )
-        try:
-            code = await connection.run(room, welcome)
-        finally:
-            self._hub.leave(room, connection)
-            duration_s = time.monotonic() - began_s
-            self._metrics.connections.dec()
-            self._metrics.disconnects.labels(_label(code)).inc()
-            self._metrics.connection_seconds.observe(duration_s)
-            log.info(
-                "disconnected",
-                code=int(code),
-                duration_s=round(duration_s, 3),
-                sent=connection.sent,
-                received=connection.received,
+    async def _start(self, connection: Connection, request: Request) -> None:
+        joined = self._hub.join_now(request.session, connection, request.since, request.replay)
+        if joined is None:
+            joined = await connection.wait_for(
+                self._join(connection, request), request.session, timeout_s=self._join_timeout_s
             )
-            if isinstance(code, CloseCode):
-                await _close(websocket, code)
+        if joined is not None:
+            connection.begin(*joined, request.since)
 
+    async def _serve_over_asgi(
+        self,
+        websocket: WebSocket,
+        request: Request | RequestError,
+        client: str | None,
+        subprotocol: str | None,
+    ) -> None:
+        try:
+            await websocket.accept(subprotocol=subprotocol)
+        except (WebSocketDisconnect, RuntimeError):
+            self._serving.records.gone_during_handshake(client)
+            return
+        connection = AsgiConnection(websocket, self._serving, client)
+        if isinstance(request, RequestError):
+            await connection.refuse(request)
+            return
+        joined = await connection.wait_for(
+            self._join(connection, request), request.session, timeout_s=self._join_timeout_s
+        )
+        if joined is not None:
+            await connection.serve(*joined, request.since)
 
-def _label(code: int) -> str:
-    """Return the metric's label: a client may send any code, the metric has the known ones."""
-    return str(int(code)) if code in _KNOWN_CODES else "other"
-
-
-async def _send_error(websocket: WebSocket, error: RequestError) -> None:
-    try:
-        await websocket.send_text(Error(code=error.code, text=str(error)).to_json().decode())
-    except WebSocketDisconnect:
-        pass
-
-
-async def _close(websocket: WebSocket, code: CloseCode) -> None:
-    if websocket.application_state is not WebSocketState.CONNECTED:
-        return
-    try:
-        await websocket.close(int(code), code.reason)
-    except (WebSocketDisconnect, RuntimeError):
-        # Gone already: Starlette reports it in either way, depending on who noticed first.
-        pass
+    def _join(self, reader: Reader, request: Request) -> asyncio.Task[tuple[Room, Welcome]]:
+        return asyncio.create_task(
+            self._hub.join(request.session, reader, request.since, request.replay)
+        )

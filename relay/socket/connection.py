@@ -1,231 +1,356 @@
-"""One facilitator's connection over plain ASGI: runs under any server."""
+"""One facilitator's connection on a transport of its own: no task, no queue, no ASGI."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import TYPE_CHECKING, Any
+import random
+import sys
+from typing import TYPE_CHECKING, Any, cast
 
-from starlette.websockets import WebSocketDisconnect
+from websockets.frames import Frame, Opcode
 
 from relay.close_codes import CloseCode
-from relay.errors import InvalidMessage
-from relay.messages import Connection as ConnectionMessage
-from relay.messages import Error, Heartbeat, Ping, parse_inbound
+from relay.messages import Error
+from relay.publication import Publication
+from relay.socket.inbound import Ended
+from relay.socket.reader import FeedReader
 
 if TYPE_CHECKING:
-    from starlette.websockets import WebSocket
-    from structlog.typing import FilteringBoundLogger
+    from relay.errors import RequestError
+    from relay.position import Position
+    from relay.room import Fresh, Room, Welcome
+    from relay.socket.inbound import Inbound
+    from relay.socket.serving import Serving
 
-    from relay.metrics import Metrics
-    from relay.publication import Publication
-    from relay.room import Room, Welcome
+# What the kernel does not take at once stays in the transport; with more than this it asks for a pause.
+# So a slow reader costs this and one write at most.
+_HIGH_WATER_BYTES = 4 * 1024
+# How long a peer may take to answer our close frame (RFC 6455 section 7.1.1).
+_CLOSE_TIMEOUT_S = 10.0
+# The same for a peer that has already shown that it does not answer, or does not read.
+_FAREWELL_S = 1.0
+# What is sent while the session is being opened waits; with more of it the socket is not read.
+_MAX_WAITING = 16
 
-# Answers that wait for a slow peer; with more than these its messages are no longer read.
-_MAX_ANSWERS = 16
+_PING = Frame(Opcode.PING, b"").serialize(mask=False)
 
 
-class Connection:
-    """Sends a facilitator what lies between its cursor and the feed's end, and answers it.
+class Connection(FeedReader, asyncio.Protocol):
+    """A facilitator after the handshake: an asyncio protocol on the server's own transport.
 
-    It owns no queue of publications: a slow reader keeps only its cursor, and when the ring has moved
-    past that, the connection is closed (4002) and its client resumes from the log.
+    A room wakes it with frames that are ready for everybody; if it stands where they begin, that is
+    one ``transport.write``. Otherwise, and when its peer reads slower than it is written to, it goes
+    on from its cursor at its own pace. Between two messages of its client it holds no parser.
+
+    All methods belong to the event loop. The order of calls is ``connection_made`` (from the
+    hand-over), then ``refuse``, or ``begin``, or ``wait_for`` and ``begin``.
 
     Args:
-        websocket: accepted.
-        room: joined; ``run`` leaves nothing to do but ``Hub.leave``.
-        welcome: what ``join`` returned.
-        heartbeat_s: how long nothing may be sent before a heartbeat is.
+        serving: shared by all connections of the worker.
+        client: the peer's address, for the log.
+        response: the answer to the handshake; goes out with the first message, in one write.
+        open_connections: the server's set of what it shuts down with itself.
     """
 
+    __slots__ = (
+        "_began_s", "_client", "_close_timer", "_inbound", "_is_closing", "_is_lost", "_is_paused",
+        "_is_ready", "_joining", "_open_connections", "_pong_is_due", "_received", "_serving",
+        "_stuck_at", "_transport", "_unsent", "_visit", "_waiting", "code", "slot",
+    )  # fmt: skip
+
+    _transport: asyncio.Transport
+
     def __init__(
-        self,
-        websocket: WebSocket,
-        *,
-        heartbeat_s: float,
-        metrics: Metrics,
-        log: FilteringBoundLogger,
+        self, serving: Serving, client: str | None, response: bytes, open_connections: set[Any]
     ) -> None:
-        self._websocket = websocket
-        self._heartbeat_s = heartbeat_s
-        self._metrics = metrics
-        self._log = log
-        self.sent = 0
-        self.received = 0
-
-        self.generation = -1
-        self._cursor = 0
-        # A client asked for a heartbeat; several pings get one.
-        self._answer_heartbeat = False
-        self._wakeup = asyncio.Event()
-        self._welcome: Welcome | None = None
-        self._end: CloseCode | None = None
-        self._answers: deque[str] = deque()
-        self._room_for_answers = asyncio.Event()
-
-    # room.Reader
-
-    def wake(self) -> None:
-        """Wake the sender."""
-        self._wakeup.set()
-
-    def restart(self, welcome: Welcome) -> None:
-        """Begin anew with this welcome, after the message that is being sent."""
-        self.generation = welcome.generation
-        self._welcome = welcome
-        self._wakeup.set()
-
-    def end(self, code: CloseCode) -> None:
-        """Close with this code after the message that is being sent."""
-        self._end = code
-        self._wakeup.set()
+        super().__init__()
+        self._unsent = response
+        self._serving = serving
+        # Offices and load balancers are many at one address.
+        self._client = None if client is None else sys.intern(client)
+        self._open_connections = open_connections
+        self._visit = random.getrandbits(32)
+        self._joining: asyncio.Task[Any] | None = None
+        # Its own only while it is in the middle of a message, or closing.
+        self._inbound: Inbound | None = None
+        self._waiting: list[str | bytes] | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._began_s = 0.0
+        self._received = 0
+        self._stuck_at = -1
+        # Whether fresh frames may be written as they come: nothing else is due, and no pause.
+        self._is_ready = False
+        self._is_paused = False
+        self._is_closing = False
+        self._is_lost = False
+        self._pong_is_due = False
+        self.slot = 0
+        self.code: int = CloseCode.ABNORMAL
+        """How it ended, or will end; the peer's own code when it was the peer who closed."""
 
     # The endpoint's side
 
-    async def receive_until(
-        self, joining: asyncio.Task[Any], *, timeout_s: float
-    ) -> CloseCode | int | None:
-        """Read what the client sends while its join is under way; answers wait for ``run``.
+    def refuse(self, error: RequestError) -> None:
+        """Say what is wrong with the request, and close."""
+        self._serving.records.refused(self._visit, self._client, error)
+        self._write(Publication(None, Error(code=error.code, text=str(error)).to_json()).frame)
+        self.end(CloseCode.BAD_REQUEST)
 
-        Returns None when the join is done, else the close code: the client's own when it has gone,
-        ``BROKER_LOST`` after ``timeout_s``. The join is cancelled then, unless it was done as well.
+    async def wait_for(
+        self, joining: asyncio.Task[tuple[Room, Welcome]], session: str, *, timeout_s: float
+    ) -> tuple[Room, Welcome] | None:
+        """Wait for a join that takes Redis; None when the client left or it took too long.
+
+        The join is cancelled then, and left again if it was just done.
         """
-        receiver = asyncio.create_task(self._receive_all())
+        self._joining = joining
+        self._write(b"")
+        is_served = False
         try:
-            done, _ = await asyncio.wait(
-                {joining, receiver}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            if receiver in done:
-                return receiver.result()
-            return None if joining in done else CloseCode.BROKER_LOST
+            await asyncio.wait({joining}, timeout=timeout_s)
+            is_served = joining.done() and not joining.cancelled() and not self._is_closing
         finally:
-            for task in (joining, receiver):
-                task.cancel()
-            await asyncio.gather(joining, receiver, return_exceptions=True)
+            self._joining = None
+            if not is_served:
+                joining.cancel()
+                await asyncio.gather(joining, return_exceptions=True)
+                if not joining.cancelled() and joining.exception() is None:
+                    self._serving.hub.leave(joining.result()[0], self)
+        if is_served:
+            return joining.result()
+        self.end(CloseCode.BROKER_LOST)
+        self._serving.records.left_early(self._visit, self._client, session, self.code)
+        return None
 
-    async def run(self, room: Room, welcome: Welcome) -> CloseCode | int:
-        """Serve until either side ends it; returns the close code.
-
-        Cancelling is safe. The caller closes the socket when the code is ours to send.
-        """
-        self.restart(welcome)
-        sender = asyncio.create_task(self._send_all(room), name="send")
-        receiver = asyncio.create_task(self._receive_all(), name="receive")
-        tasks = (sender, receiver)
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            # Both at once: what the peer said counts.
-            return (receiver if receiver in done else sender).result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _send_all(self, room: Room) -> CloseCode:
-        feed = room.feed
-        send = self._websocket.send_text
-        try:
-            while True:
-                self._wakeup.clear()
-                if self._end is not None:
-                    return self._end
-                if self._welcome is not None:
-                    welcome, self._welcome = self._welcome, None
-                    await self._send_welcome(room, welcome)
-                    continue
-                if self._answers:
-                    await send(self._answers.popleft())
-                    self._room_for_answers.set()
-                    self._wakeup.set()
-                    continue
-                if self.generation == feed.generation:
-                    publications = feed.read(self._cursor)
-                    if publications is None:
-                        return CloseCode.TOO_SLOW
-                    if publications:
-                        await self._send(publications)
-                        continue
-                if self._answer_heartbeat:
-                    # After all publications: a heartbeat tells what the client must have by now.
-                    self._answer_heartbeat = False
-                    await send(self._heartbeat(room))
-                    continue
-                try:
-                    async with asyncio.timeout(self._heartbeat_s):
-                        await self._wakeup.wait()
-                except TimeoutError:
-                    # Something may have come at this very moment: look again first.
-                    self._answer_heartbeat = True
-        except WebSocketDisconnect:
-            # The server found out before the receiver did.
-            return CloseCode.ABNORMAL
-
-    async def _send_welcome(self, room: Room, welcome: Welcome) -> None:
-        backlog = welcome.backlog
-        self._cursor = welcome.cursor
-        message = ConnectionMessage(
-            session=room.session,
-            position=None if welcome.position is None else str(welcome.position),
-            recovered=backlog.recovered,
-            snapshot=0 if backlog.recovered else len(backlog.publications),
-            heartbeat_s=self._heartbeat_s,
+    def begin(self, room: Room, welcome: Welcome, since: Position | None) -> None:
+        """Serve from now on; its end is noticed, and the room left, by itself."""
+        self.start(room, welcome)
+        self._began_s = self._serving.records.connected(
+            self._visit, self._client, room.session, since, welcome
         )
-        await self._websocket.send_text(message.to_json().decode())
-        for publication in backlog.publications:
-            if self._welcome is not None:
-                # The log was lost while this was on its way: the next welcome replaces it.
-                return
-            await self._send_one(publication)
+        self._pump()
+        if self._waiting:
+            if not self._transport.is_closing():
+                # More than a few that wait had stopped it.
+                self._transport.resume_reading()
+            self._handle_waiting()
 
-    async def _send(self, publications: list[Publication]) -> None:
-        for publication in publications:
-            if self._welcome is not None:
-                return
-            # Before the await: a cancelled send may have gone out.
-            self._cursor += 1
-            await self._send_one(publication)
+    # room.Reader
 
-    async def _send_one(self, publication: Publication) -> None:
-        await self._websocket.send_text(publication.text)
-        self.sent += 1
-        self._metrics.deliveries.inc()
+    def wake(self, fresh: Fresh) -> bool:
+        """Write what is fresh, or look what is due."""
+        if self._is_ready and self.cursor == fresh.begin:
+            self.cursor = fresh.end
+            self._transport.write(fresh.frames)
+            return True
+        self._pump()
+        return False
 
-    def _heartbeat(self, room: Room) -> str:
-        # While a new start is on its way, the feed's head is not what this client should have.
-        head = room.feed.head if self.generation == room.feed.generation else None
-        return Heartbeat(position=None if head is None else str(head)).to_json().decode()
+    def restart(self, welcome: Welcome) -> None:
+        """Begin anew with this welcome."""
+        self.generation = welcome.generation
+        self._welcome = welcome
+        self._pump()
 
-    async def _receive_all(self) -> CloseCode | int:
-        while True:
-            message = await self._websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                return int(message.get("code") or CloseCode.ABNORMAL)
-            self.received += 1
-            text = message.get("text")
-            if text is None:
-                self._answer_error(InvalidMessage("Send text frames with JSON, not binary frames."))
-            else:
-                self._handle(text)
-            while len(self._answers) >= _MAX_ANSWERS:
-                self._room_for_answers.clear()
-                await self._room_for_answers.wait()
+    def end(self, code: CloseCode) -> None:
+        """Close with this code."""
+        if self.ending is None:
+            self.ending = code
+            self._pump()
 
-    def _handle(self, text: str) -> None:
-        try:
-            message = parse_inbound(text)
-        except InvalidMessage as error:
-            self._answer_error(error)
+    # heartbeat.Beating
+
+    def beat(self) -> None:
+        """Send a ping and a heartbeat; give up a peer that has not answered the last one."""
+        if self._is_closing or self.room is None:
             return
-        self._metrics.inbound.labels("ok").inc()
-        if isinstance(message, Ping):
-            self._answer_heartbeat = True
-            self._wakeup.set()
+        if self._is_paused:
+            # A peer that reads nothing at all is gone, or as good as gone.
+            buffered = self._transport.get_write_buffer_size()
+            if buffered == self._stuck_at:
+                self._close(CloseCode.TOO_SLOW, _FAREWELL_S)
+            self._stuck_at = buffered
+            return
+        self._stuck_at = -1
+        if self._pong_is_due:
+            self._close(CloseCode.NO_PONG, _FAREWELL_S)
+            return
+        self._pong_is_due = True
+        self.ask_heartbeat()
+        self._pump(_PING)
 
-    def _answer_error(self, error: InvalidMessage) -> None:
-        self._metrics.inbound.labels(error.code).inc()
-        self._log.info("bad message", error=str(error))
-        self._answer(Error(code=error.code, text=str(error)).to_json().decode())
+    # asyncio.Protocol
 
-    def _answer(self, text: str) -> None:
-        self._answers.append(text)
-        self._wakeup.set()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport over."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
+        self._open_connections.add(self)
+        self._serving.heartbeat.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what the client sends."""
+        self._pong_is_due = False
+        inbound = self._inbound or self._serving.inbound
+        ended = None
+        for message in inbound.receive(data):
+            if isinstance(message, Ended):
+                ended = message
+            elif not self._is_closing:
+                self._waiting = self._waiting or []
+                self._waiting.append(message)
+        self._keep_parser(inbound)
+        output = inbound.output()
+        if self._waiting:
+            self._handle_waiting()
+        if output:
+            # Behind the answers: no message may follow a close frame (RFC 6455 section 5.5.1).
+            self._write(output)
+        if ended is not None:
+            self._ended(inbound, ended)
+        elif output and self._is_paused:
+            # It makes us answer and does not read the answers.
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """Stop writing; the cursor keeps the place."""
+        self._is_paused = True
+        self._is_ready = False
+
+    def resume_writing(self) -> None:
+        """Go on from the cursor."""
+        self._is_paused = False
+        self._stuck_at = -1
+        self._pump()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            if self._waiting:
+                self._handle_waiting()
+
+    def eof_received(self) -> None:
+        """Close as well: a WebSocket has no half that goes on alone."""
+        self._is_closing = True
+        self._is_ready = False
+        self._drop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Leave the room, whatever ended the connection."""
+        self._is_lost = self._is_closing = True
+        self._is_ready = False
+        self._waiting = None
+        self._open_connections.discard(self)
+        self._serving.heartbeat.discard(self)
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        if self._joining is not None:
+            self._joining.cancel()
+        if self.room is not None:
+            self._serving.hub.leave(self.room, self)
+            self._serving.records.disconnected(
+                self._visit,
+                self._client,
+                self.room.session,
+                code=self.code,
+                began_s=self._began_s,
+                sent=self.sent,
+                received=self._received,
+            )
+
+    # uvicorn's side
+
+    def shutdown(self) -> None:
+        """Close because the server stops."""
+        if not self._is_closing:
+            self._close(CloseCode.RESTART, _CLOSE_TIMEOUT_S)
+        self._transport.close()
+
+    # Inside
+
+    def _pump(self, tail: bytes = b"") -> None:
+        """Write what is due, as far as the peer takes it, and ``tail`` behind the first write."""
+        self._is_ready = False
+        if self._is_closing:
+            return
+        serving, sent_before = self._serving, self.sent
+        while self.ending is None and not self._is_paused:
+            frames = self.take_frames(serving.heartbeat_s)
+            if frames or tail:
+                self._write(frames + tail)
+                tail = b""
+            elif self.ending is None:
+                self._is_ready = self.room is not None
+                break
+        if self.sent > sent_before:
+            serving.records.delivered(self.sent - sent_before)
+        if self.ending is not None:
+            self._close(self.ending, _CLOSE_TIMEOUT_S)
+
+    def _handle_waiting(self) -> None:
+        """Act on what the client has sent, as long as it reads the answers."""
+        waiting, self._waiting = self._waiting or [], None
+        done = 0
+        if self.room is not None:
+            for message in waiting:
+                if self._is_paused or self._is_closing:
+                    break
+                done += 1
+                self._received += 1
+                answer = self._serving.handle(self, message, visit=self._visit, client=self._client)
+                if answer is not None:
+                    self._write(answer.frame)
+            self._pump()
+        if self._is_closing or done == len(waiting):
+            return
+        self._waiting = waiting[done:]
+        if self._is_paused or len(self._waiting) > _MAX_WAITING:
+            self._transport.pause_reading()
+
+    def _keep_parser(self, inbound: Inbound) -> None:
+        if inbound.is_at_rest:
+            self._inbound = None
+        elif self._inbound is None:
+            self._inbound = inbound
+            self._serving.inbound = self._serving.new_inbound()
+
+    def _ended(self, inbound: Inbound, ended: Ended) -> None:
+        """Finish after the peer's close frame, or after it broke the protocol."""
+        was_closing, self._is_closing = self._is_closing, True
+        self._is_ready = False
+        if ended is Ended.CLOSED:
+            if not was_closing:
+                self.code = inbound.close_code
+            self._drop()
+        elif not was_closing:
+            self.code = inbound.failure_code
+            # Closing a socket with something unread in it would reset the connection, and the close
+            # frame that says what was wrong might never be read: so what comes is dropped for a while.
+            self._close_timer = asyncio.get_running_loop().call_later(_FAREWELL_S, self._drop)
+
+    def _drop(self) -> None:
+        """Close the transport, for a peer that does not read what is written with force."""
+        self._transport.close()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        self._close_timer = asyncio.get_running_loop().call_later(
+            _FAREWELL_S, self._transport.abort
+        )
+
+    def _close(self, code: CloseCode, timeout_s: float) -> None:
+        """Begin the closing handshake; the transport is dropped when the peer does not answer."""
+        self._is_closing = True
+        self._is_ready = False
+        self.code = code
+        if self._inbound is None:
+            self._inbound = self._serving.new_inbound()
+        self._write(self._inbound.close(code, code.reason))
+        if not self._transport.is_closing():
+            # For the peer's answer.
+            self._transport.resume_reading()
+        self._close_timer = asyncio.get_running_loop().call_later(timeout_s, self._transport.abort)
+
+    def _write(self, frames: bytes) -> None:
+        if self._unsent:
+            frames = self._unsent + frames
+            self._unsent = b""
+        if not self._transport.is_closing():
+            self._transport.write(frames)

@@ -55,7 +55,7 @@ def test_a_gap_asks_for_the_log_and_loses_nothing() -> None:
     after = feed.begin_read()
     assert feed.receive(log[4]) is Received.HELD
     assert feed.fill(_slice(after, log[:4])) is Filled.CONTINUED
-    assert _offsets(feed.read(cursor) or []) == [3, 4, 5]
+    assert _offsets(feed.read(cursor, 10**9) or []) == [3, 4, 5]
     assert feed.state is FeedState.LIVE
 
 
@@ -65,7 +65,7 @@ def test_a_forged_position_changes_nothing() -> None:
     cursor = feed.end
     assert feed.receive(_publication(Position(7, 900))) is Received.HELD
     assert feed.fill(_slice(feed.begin_read(), log)) is Filled.CONTINUED
-    assert feed.read(cursor) == []
+    assert feed.read(cursor, 10**9) == []
     assert (feed.state, feed.head) == (FeedState.LIVE, Position(7, 2))
 
 
@@ -76,7 +76,7 @@ def test_a_rolled_back_log_resets() -> None:
     log = [*log[:3], _publication(Position(7, 4), "another")]
     assert feed.receive(log[3]) is Received.HELD
     assert feed.fill(_slice(feed.begin_read(), log)) is Filled.RESET
-    assert feed.read(cursor) is None
+    assert feed.read(cursor, 10**9) is None
     assert feed.head == Position(7, 4)
 
 
@@ -103,7 +103,7 @@ def test_a_log_that_goes_on_in_a_new_epoch() -> None:
     after = feed.begin_read()
     read = LogSlice(after, Position(9, 2), None, tuple(log[3:]), ended)
     assert feed.fill(read) is Filled.CONTINUED
-    assert [p.position for p in feed.read(cursor) or []] == [Position(9, 1), Position(9, 2)]
+    assert [p.position for p in feed.read(cursor, 10**9) or []] == [Position(9, 1), Position(9, 2)]
     # Who comes with a position of the old epoch is answered from the log.
     assert feed.backlog_from_ring(Position(7, 2)) is None
     since = LogSlice(Position(7, 2), Position(9, 2), None, tuple(log[2:]), ended)
@@ -161,7 +161,7 @@ def test_a_hole_from_compaction_is_no_gap() -> None:
     feed.doubt()
     log.append(_publication(Position(7, 9), "the finished hint"))
     assert feed.fill(_slice(feed.begin_read(), log)) is Filled.CONTINUED
-    assert _offsets(feed.read(cursor) or []) == [9]
+    assert _offsets(feed.read(cursor, 10**9) or []) == [9]
 
 
 def test_what_does_not_fit_while_reading_is_read_again() -> None:
@@ -184,7 +184,7 @@ def test_plain_publications_are_only_live() -> None:
     cursor = feed.end
     plain = _publication(None, "plain")
     assert feed.receive(plain) is Received.APPENDED
-    assert feed.read(cursor) == [plain]
+    assert feed.read(cursor, 10**9) == [plain]
     assert feed.backlog_from_ring(None) == Backlog(None, tuple(log))
     assert feed.backlog_from_ring(Position(7, 1)) == Backlog(True, ())
 
@@ -234,7 +234,7 @@ def test_cursors_stay_right_while_the_ring_turns() -> None:
     for offset in range(2, 3000):
         feed.receive(_publication(Position(7, offset)))
         if offset % 7 == 0:
-            publications = feed.read(cursor) or []
+            publications = feed.read(cursor, 10**9) or []
             cursor += len(publications)
             got += _offsets(publications)
     assert got == list(range(2, 2997))
@@ -268,7 +268,7 @@ def test_what_arrived_during_the_read_and_is_in_it_is_dropped() -> None:
     feed.receive(log[1])
     feed.fill(_slice(after, log))
     assert feed.state is FeedState.LIVE
-    assert _offsets(feed.read(cursor) or []) == [2]
+    assert _offsets(feed.read(cursor, 10**9) or []) == [2]
 
 
 def test_each_reset_is_a_generation() -> None:
@@ -419,7 +419,7 @@ class FeedMachine(RuleBasedStateMachine):
         """A reader takes what is there for it; a slow one takes it rarely."""
         index = data.draw(st.integers(0, len(self.readers) - 1))
         cursor, generation, got = self.readers.pop(index)
-        publications = self.feed.read(cursor)
+        publications = self.feed.read(cursor, 10**9)
         if generation != self.feed.generation or publications is None:
             return
         got = got + [(p.position.epoch, p.position.offset) for p in publications if p.position]

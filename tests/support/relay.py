@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from relay.app import create_app
-from relay.server import bind
+from relay.server import bind, uvicorn_config
 from relay.settings import Settings
 from tests.support.process import Process, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from typing import Self
 
     from relay.hub import Hub
     from relay.metrics import Metrics
+    from relay.socket.serving import Serving
 
 
 class RelayProcess(Process):
@@ -88,6 +89,7 @@ class LocalRelay:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.app = create_app(settings)
+        self.server: uvicorn.Server | None = None
         self.listener = bind(settings)
         self.port: int = self.listener.getsockname()[1]
         self.base_url = f"http://127.0.0.1:{self.port}"
@@ -100,28 +102,86 @@ class LocalRelay:
         return hub
 
     @property
+    def serving(self) -> Serving:
+        """Return what the relay's connections share."""
+        serving: Serving = self.app.state.serving
+        return serving
+
+    @property
     def metrics(self) -> Metrics:
         """Return the relay's metrics."""
         metrics: Metrics = self.app.state.metrics
         return metrics
 
+    @property
+    def open_connections(self) -> set[Any]:
+        """What the server would shut down with itself: the sockets that it serves."""
+        assert self.server is not None
+        return self.server.server_state.connections
+
+    async def until(
+        self, condition: Callable[[], bool], what: str, timeout_s: float = 10.0
+    ) -> None:
+        """Wait until a condition holds; past the deadline the test fails with ``what``."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not condition():
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}") from None
+
+    async def until_nothing_is_left(self, timeout_s: float = 10.0) -> None:
+        """Wait until no facilitator has left a trace: room, reader, socket or heartbeat."""
+
+        def traces() -> dict[str, int]:
+            found = {
+                "rooms": self.hub.rooms,
+                "readers": self.hub.readers,
+                "open connections": len(self.open_connections),
+                "heartbeat slots": sum(map(len, self.serving.heartbeat._slots)),
+                "connections counted": int(self.metrics.connections._value.get()),
+            }
+            return {name: count for name, count in found.items() if count}
+
+        try:
+            async with asyncio.timeout(timeout_s):
+                while traces():
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise AssertionError(f"left behind: {traces()}") from None
+
+
+class PromptServer(uvicorn.Server):
+    """Notices within milliseconds, not a tenth of a second, that it is to stop."""
+
+    async def main_loop(self) -> None:
+        """Wait for ``should_exit``; the date in answers stays what it was."""
+        await self.on_tick(0)
+        while not self.should_exit:
+            await asyncio.sleep(0.005)
+
+
+PLAIN_ASGI = {"http": "httptools"}
+"""Options of uvicorn under which the relay is served by uvicorn's own WebSocket protocol."""
+
 
 @asynccontextmanager
-async def local_relay(redis_url: str, **settings: Any) -> AsyncIterator[LocalRelay]:
-    """Run a relay in this event loop on a free port, with its subscription up."""
+async def local_relay(
+    redis_url: str, *, options: dict[str, Any] | None = None, **settings: Any
+) -> AsyncIterator[LocalRelay]:
+    """Run a relay in this event loop on a free port, with its subscription up.
+
+    Args:
+        redis_url: where Redis is.
+        options: attributes of ``uvicorn.Config`` that are to be other than the relay sets them.
+        settings: other than the defaults.
+    """
     relay = LocalRelay(Settings.load(redis_url=redis_url, port=0, **settings))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            relay.app,
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            ws="websockets-sansio",
-            ws_max_size=relay.settings.max_inbound_bytes,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=5,
-        )
-    )
+    config = uvicorn_config(relay.settings, relay.app)
+    for name, value in (options or {}).items():
+        assert hasattr(config, name), name
+        setattr(config, name, value)
+    server = relay.server = PromptServer(config)
     serving = asyncio.create_task(server.serve(sockets=[relay.listener]))
     try:
         async with asyncio.timeout(10):

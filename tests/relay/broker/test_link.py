@@ -26,6 +26,9 @@ class Recorder:
     def link_message(self, channel: str, payload: bytes) -> None:
         self.messages.put_nowait((channel, payload))
 
+    def link_drained(self) -> None:
+        """Nothing is collected here."""
+
     def link_down(self) -> None:
         self.downs.put_nowait(None)
 

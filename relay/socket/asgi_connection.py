@@ -1,0 +1,212 @@
+"""One facilitator's connection over plain ASGI: runs under any server, and in test clients."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from starlette.websockets import WebSocketDisconnect
+
+from relay.close_codes import CloseCode
+from relay.messages import Error
+from relay.room import WRITE_BYTES
+from relay.socket.reader import FeedReader
+
+if TYPE_CHECKING:
+    from starlette.websockets import WebSocket
+
+    from relay.errors import RequestError
+    from relay.position import Position
+    from relay.publication import Publication
+    from relay.room import Fresh, Room, Welcome
+    from relay.socket.serving import Serving
+
+# Answers that wait for a slow peer; with more than these its messages are no longer read.
+_MAX_ANSWERS = 16
+
+
+class AsgiConnection(FeedReader):
+    """Says the same as a ``Connection``, in the same order; the server does the rest.
+
+    Pings, and closing a peer that answers none, are the server's: give it ping times.
+
+    Args:
+        websocket: accepted.
+        serving: shared by all connections of the worker.
+        client: the peer's address, for the log.
+    """
+
+    __slots__ = (
+        "_answers", "_began_s", "_client", "_received", "_room_for_answers", "_serving", "_visit",
+        "_wakeup", "_websocket",
+    )  # fmt: skip
+
+    def __init__(self, websocket: WebSocket, serving: Serving, client: str | None) -> None:
+        super().__init__()
+        self._websocket = websocket
+        self._serving = serving
+        self._client = client
+        self._visit = random.getrandbits(32)
+        self._began_s = 0.0
+        self._received = 0
+        self._wakeup = asyncio.Event()
+        self._answers: deque[Publication] = deque()
+        self._room_for_answers = asyncio.Event()
+
+    # room.Reader
+
+    def wake(self, _fresh: Fresh) -> bool:
+        """Wake the sender."""
+        self._wakeup.set()
+        return False
+
+    def restart(self, welcome: Welcome) -> None:
+        """Begin anew with this welcome, after what is being sent."""
+        self.generation = welcome.generation
+        self._welcome = welcome
+        self._wakeup.set()
+
+    def end(self, code: CloseCode) -> None:
+        """Close with this code, after what is being sent."""
+        self.ending = self.ending or code
+        self._wakeup.set()
+
+    # The endpoint's side
+
+    async def refuse(self, error: RequestError) -> None:
+        """Say what is wrong with the request, and close."""
+        self._serving.records.refused(self._visit, self._client, error)
+        try:
+            message = Error(code=error.code, text=str(error))
+            await self._websocket.send_text(message.to_json().decode())
+        except WebSocketDisconnect:
+            return
+        await self._close(CloseCode.BAD_REQUEST)
+
+    async def wait_for(
+        self, joining: asyncio.Task[tuple[Room, Welcome]], session: str, *, timeout_s: float
+    ) -> tuple[Room, Welcome] | None:
+        """Read what the client sends while its join is under way; answers wait for ``serve``.
+
+        Returns None when the client left or it took too long; the join is cancelled then, and left
+        again if it was just done.
+        """
+        receiver = asyncio.create_task(self._receive_all())
+        is_served = False
+        code: CloseCode | int = CloseCode.BROKER_LOST
+        try:
+            await asyncio.wait(
+                {joining, receiver}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if receiver.done():
+                code = receiver.result()
+            else:
+                is_served = joining.done()
+        finally:
+            for task in (joining, receiver):
+                task.cancel()
+            await asyncio.gather(joining, receiver, return_exceptions=True)
+            if not is_served and not joining.cancelled() and joining.exception() is None:
+                self._serving.hub.leave(joining.result()[0], self)
+        if is_served:
+            return joining.result()
+        self._serving.records.left_early(self._visit, self._client, session, code)
+        if isinstance(code, CloseCode):
+            await self._close(code)
+        return None
+
+    async def serve(self, room: Room, welcome: Welcome, since: Position | None) -> None:
+        """Serve until either side ends it; then the room is left. Cancelling is safe."""
+        self.start(room, welcome)
+        serving, code = self._serving, CloseCode.INTERNAL_ERROR
+        self._began_s = serving.records.connected(
+            self._visit, self._client, room.session, since, welcome
+        )
+        ended: CloseCode | int = code
+        try:
+            ended = await self._run()
+        finally:
+            serving.hub.leave(room, self)
+            serving.records.disconnected(
+                self._visit,
+                self._client,
+                room.session,
+                code=ended,
+                began_s=self._began_s,
+                sent=self.sent,
+                received=self._received,
+            )
+            if isinstance(ended, CloseCode):
+                await self._close(ended)
+
+    # Inside
+
+    async def _run(self) -> CloseCode | int:
+        sender = asyncio.create_task(self._send_all(), name="send")
+        receiver = asyncio.create_task(self._receive_all(), name="receive")
+        tasks = (sender, receiver)
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # Both at once: what the peer said counts.
+            return (receiver if receiver in done else sender).result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send_all(self) -> CloseCode:
+        send = self._websocket.send_text
+        try:
+            while True:
+                self._wakeup.clear()
+                if self.ending is not None:
+                    return self.ending
+                # The first message is the ``connection`` message, also when Redis kept it waiting.
+                if self._answers and self._welcome is None:
+                    batch = [self._answers.popleft()]
+                    self._room_for_answers.set()
+                else:
+                    sent_before = self.sent
+                    batch = self.take(WRITE_BYTES, self._serving.heartbeat_s)
+                    self._serving.records.delivered(self.sent - sent_before)
+                for message in batch:
+                    await send(message.text)
+                if not batch and self.ending is None:
+                    await self._wait()
+        except WebSocketDisconnect:
+            # The server found out before the receiver did.
+            return CloseCode.ABNORMAL
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._serving.heartbeat_s):
+                await self._wakeup.wait()
+        except TimeoutError:
+            self.ask_heartbeat()
+
+    async def _receive_all(self) -> CloseCode | int:
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return int(message.get("code") or CloseCode.ABNORMAL)
+            self._received += 1
+            text: Any = message.get("text")
+            answer = self._serving.handle(
+                self, message["bytes"] if text is None else text, visit=self._visit,
+                client=self._client,
+            )  # fmt: skip
+            if answer is not None:
+                self._answers.append(answer)
+            self._wakeup.set()
+            while len(self._answers) >= _MAX_ANSWERS:
+                self._room_for_answers.clear()
+                await self._room_for_answers.wait()
+
+    async def _close(self, code: CloseCode) -> None:
+        try:
+            await self._websocket.close(int(code), code.reason)
+        except (WebSocketDisconnect, RuntimeError):
+            # The peer was faster, or the server has already said it.
+            pass

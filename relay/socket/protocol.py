@@ -1,0 +1,256 @@
+"""uvicorn's HTTP protocol, with a shortcut for WebSockets that end up as a ``Connection``.
+
+An upgrade request goes through the ASGI app like any other, so middleware and routes see it. But where
+uvicorn would build its WebSocket protocol, with a parser, a queue and two events of its own, this puts
+a function into the scope: an endpoint calls it to get the transport for a protocol of its own, and
+returns. Everything that is not a plain WebSocket request goes uvicorn's own way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from urllib.parse import unquote
+
+import httptools
+import structlog
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from relay.socket.handshake import Handshake, has_body, is_too_large
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+
+    from uvicorn.config import Config
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+    from uvicorn.server import ServerState
+
+HAND_OVER = "hint_relay.hand_over"
+"""The ASGI extension: ``scope["extensions"][HAND_OVER]`` is a ``HandOver``, or is not there."""
+
+
+P = TypeVar("P", bound=asyncio.Protocol)
+
+
+class HandOver(Protocol):
+    """What the extension does."""
+
+    def __call__(self, make: Callable[[bytes, set[Any]], P], subprotocol: str | None) -> P | None:
+        """Give the transport to a new protocol, which answers the handshake.
+
+        Args:
+            make: gets the answer, which the protocol has to write before anything else, and the
+                server's set of open connections, in which it has to be from its ``connection_made``
+                to its ``connection_lost``, with a method ``shutdown``.
+            subprotocol: one that the client offered, or None.
+
+        Returns:
+            The protocol, connected; None when the client has gone meanwhile.
+        """
+
+
+class RelayProtocol(HttpToolsProtocol):
+    """Give it to uvicorn as ``http``. What it takes from its base is held by a contract test."""
+
+    _parsing = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Remember what is being parsed: a hasty client's first frames may stand behind its request."""
+        self._parsing = data
+        super().data_received(data)
+        self._parsing = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Do what the base does, without asking the kernel seven times who is there.
+
+        The base makes a socket object of every transport for that, which then stays with it.
+        """
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.server = _address(transport.get_extra_info("sockname"))
+        client = _address(transport.get_extra_info("peername"))
+        # Only TCP peers have an address.
+        self.client = None if client is None or client[1] is None else (client[0], client[1])
+        self.scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+
+    def handle_websocket_upgrade(self) -> None:
+        """Take the shortcut if the request is a plain one."""
+        if is_too_large(self.url, cast("list[tuple[bytes, bytes]]", self.scope["headers"])):
+            self.transport.write(
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+                b"connection: close\r\ncontent-length: 0\r\n\r\n"
+            )
+            self.transport.close()
+            return
+        cycle: RequestResponseCycle | None = self.cycle
+        is_pipelined = cycle is not None and not cycle.response_complete
+        if is_pipelined or has_body(self.scope["headers"]):
+            # The answer to the request before would come in the middle of our frames, the body in the
+            # middle of the client's.
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        handshake = None
+        if not self.config.ws_per_message_deflate:
+            handshake = Handshake.of_request(
+                self.scope["method"], self.scope["http_version"], self.scope["headers"]
+            )
+        if handshake is None:
+            super().handle_websocket_upgrade()
+            return
+        try:
+            url = httptools.parse_url(self.url)
+        except httptools.HttpParserInvalidURLError:
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        self.connections.discard(self)
+        # "http://host?query" has none (RFC 9112 section 3.2.2).
+        raw_path: bytes = url.path or b"/"
+        path = raw_path.decode("ascii")
+        scope: dict[str, Any] = {
+            "type": "websocket",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": "wss" if self.scheme == "https" else "ws",
+            "server": self.server,
+            "client": self.client,
+            "root_path": self.root_path,
+            "path": self.root_path + (unquote(path) if "%" in path else path),
+            "raw_path": self.root_path.encode("ascii") + raw_path,
+            "query_string": url.query or b"",
+            "headers": self.scope["headers"],
+            "subprotocols": handshake.subprotocols,
+            "state": self.app_state.copy(),
+        }
+        upgrade = Upgrade(self.config, self.server_state, self.transport, handshake)
+        scope["extensions"] = {"websocket.http.response": {}, HAND_OVER: upgrade.hand_over}
+        self.transport.set_protocol(upgrade)
+        # The base is handling the exception by which the parser tells where the request ends.
+        request_end = sys.exc_info()[1]
+        if isinstance(request_end, httptools.HttpParserUpgrade):
+            behind = self._parsing[request_end.args[0] :]
+            if behind:
+                upgrade.data_received(behind)
+        upgrade.run(scope)
+        # The parser and this object refer to each other; without this they wait for the collector.
+        self.parser = None  # type: ignore[assignment]
+
+
+def _address(name: Any) -> tuple[str, int | None] | None:
+    """Return a socket's name as ASGI has it: host and port, or a Unix socket's path and None."""
+    if isinstance(name, tuple):
+        return str(name[0]), int(name[1])
+    return (name, None) if isinstance(name, str) and name else None
+
+
+class Upgrade(asyncio.Protocol):
+    """A WebSocket request from its arrival until it is handed over or refused."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        transport: asyncio.Transport,
+        handshake: Handshake,
+    ) -> None:
+        self._config = config
+        self._server_state = server_state
+        self._transport = transport
+        self._handshake = handshake
+        self._early: list[bytes] = []
+        self._is_connect_told = False
+        self._is_handed_over = False
+        self._gone = asyncio.Event()
+        self._refusal: tuple[int, list[tuple[bytes, bytes]], bytes] | None = None
+        self._connections = cast("set[Any]", server_state.connections)
+        self._connections.add(self)
+
+    def run(self, scope: dict[str, Any]) -> None:
+        """Start the app with this request."""
+        # As uvicorn does: see its option of this name.
+        context = contextvars.Context() if self._config.reset_contextvars else None
+        task = asyncio.get_running_loop().create_task(self._run(scope), context=context)
+        task.add_done_callback(self._server_state.tasks.discard)
+        self._server_state.tasks.add(task)
+
+    def hand_over(self, make: Callable[[bytes, set[Any]], P], subprotocol: str | None) -> P | None:
+        """Give the transport away; see ``HandOver``."""
+        if self._gone.is_set() or self._transport.is_closing():
+            return None
+        if self._is_handed_over or self._refusal is not None:
+            raise RuntimeError("this WebSocket has been answered already")
+        self._is_handed_over = True
+        self._connections.discard(self)
+        transport = self._transport
+        response = self._handshake.response(subprotocol, self._server_state.default_headers)
+        protocol = make(response, self._connections)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if self._early:
+            protocol.data_received(b"".join(self._early))
+            transport.resume_reading()
+        return protocol
+
+    # ASGI
+
+    async def _run(self, scope: dict[str, Any]) -> None:
+        try:
+            await self._config.loaded_app(scope, self._receive, self._send)
+        except Exception:  # noqa: BLE001 - an app may raise anything
+            structlog.get_logger("relay.socket").exception("the app failed")
+        if not self._is_handed_over:
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, [], b"")
+
+    async def _receive(self) -> dict[str, Any]:
+        if not self._is_connect_told:
+            self._is_connect_told = True
+            return {"type": "websocket.connect"}
+        await self._gone.wait()
+        return {"type": "websocket.disconnect", "code": 1006}
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        match message["type"]:
+            case "websocket.close":
+                self._refuse(HTTPStatus.FORBIDDEN, [], b"")
+            case "websocket.http.response.start":
+                self._refusal = (message["status"], list(message.get("headers", [])), b"")
+            case "websocket.http.response.body" if self._refusal is not None:
+                status, headers, body = self._refusal
+                self._refusal = (status, headers, body + message.get("body", b""))
+                if not message.get("more_body", False):
+                    self._refuse(*self._refusal)
+            case other:
+                raise RuntimeError(f"{other}: under this server a WebSocket is handed over")
+
+    def _refuse(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        if self._gone.is_set() or self._transport.is_closing():
+            return
+        names = {name.lower() for name, _ in headers}
+        headers = [*self._server_state.default_headers, *headers]
+        if b"content-length" not in names:
+            headers.append((b"content-length", b"%d" % len(body)))
+        phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
+        head = b"HTTP/1.1 %d %s\r\nconnection: close\r\n" % (status, phrase.encode())
+        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+        self._transport.write(head + lines + b"\r\n" + body)
+        self._transport.close()
+
+    # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what comes before the answer to the handshake, and let no more in."""
+        self._early.append(data)
+        self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the app, if it asks."""
+        self._gone.set()
+        self._connections.discard(self)
+
+    def shutdown(self) -> None:
+        """Refuse, because the server stops."""
+        self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, [], b"")

@@ -1,0 +1,136 @@
+"""What one facilitator gets next, and in which order; the same for every kind of socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from relay.close_codes import CloseCode
+from relay.feed import count_within
+from relay.messages import Connection as ConnectionMessage
+from relay.messages import Heartbeat as HeartbeatMessage
+from relay.publication import Publication
+from relay.room import WRITE_BYTES
+
+if TYPE_CHECKING:
+    from relay.room import Room, Welcome
+
+
+class FeedReader:
+    """A cursor into a room's feed, and what has to be said before what lies behind it.
+
+    The order is: the ``connection`` message, the backlog, publications, a heartbeat. A new welcome
+    puts everything back to its beginning. No queue: a slow reader keeps only its cursor, and when the
+    ring has moved past that, ``ending`` becomes TOO_SLOW.
+
+    Attributes:
+        room: None until the first welcome.
+        ending: the code to close with, once what has been taken is sent.
+    """
+
+    __slots__ = (
+        "_backlog", "_backlog_at", "_heartbeat_is_due", "_sent_before", "_welcome", "cursor", "ending",
+        "generation", "room",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.room: Room | None = None
+        self.generation = -1
+        self.cursor = 0
+        self.ending: CloseCode | None = None
+        self._welcome: Welcome | None = None
+        self._backlog: tuple[Publication, ...] = ()
+        self._backlog_at = 0
+        self._heartbeat_is_due = False
+        # sent = cursor + this: so the hot path has no second number to count.
+        self._sent_before = 0
+
+    @property
+    def sent(self) -> int:
+        """How many publications it was given."""
+        return self.cursor + self._sent_before
+
+    def start(self, room: Room, welcome: Welcome) -> None:
+        """Begin to read a room."""
+        self.room = room
+        if welcome.generation >= self.generation:
+            # Else the room has been quicker: a restart between the join and this.
+            self.generation = welcome.generation
+            self._welcome = welcome
+
+    def ask_heartbeat(self) -> None:
+        """Send a heartbeat after all that is due now; several that were asked for are one."""
+        self._heartbeat_is_due = True
+
+    def take(self, max_bytes: int, heartbeat_s: float) -> list[Publication]:
+        """Return what is to be sent next, and note it as sent; empty when nothing is due.
+
+        Args:
+            max_bytes: at most this much, but always one message when there is one.
+            heartbeat_s: what the ``connection`` message says about heartbeats.
+        """
+        room = self.room
+        if room is None:
+            return []
+        if self._welcome is not None:
+            connection = self._begin(room, self._welcome, heartbeat_s)
+            return [connection, *self._take_backlog(max_bytes)]
+        if self._backlog:
+            return self._take_backlog(max_bytes)
+        taken: list[Publication] = []
+        if self.generation == room.feed.generation:
+            unread = room.feed.read(self.cursor, max_bytes)
+            if unread is None:
+                self.ending = self.ending or CloseCode.TOO_SLOW
+                return []
+            self.cursor += len(unread)
+            taken = unread
+        if not taken and self._heartbeat_is_due:
+            # After all publications: a heartbeat tells what the client must have by now.
+            self._heartbeat_is_due = False
+            taken = [self._heartbeat(room)]
+        return taken
+
+    def take_frames(self, heartbeat_s: float) -> bytes:
+        """Do what ``take`` does, as one write of WebSocket frames."""
+        room = self.room
+        if (
+            room is not None
+            and self._welcome is None
+            and not self._backlog
+            and self.generation == room.feed.generation
+        ):
+            chunk = room.chunk_after(self.cursor)
+            if chunk is not None and chunk.frames:
+                self.cursor = chunk.end
+                return chunk.frames
+        return b"".join([message.frame for message in self.take(WRITE_BYTES, heartbeat_s)])
+
+    def _take_backlog(self, max_bytes: int) -> list[Publication]:
+        begin, end = self._backlog_at, count_within(self._backlog, max_bytes, self._backlog_at)
+        taken = list(self._backlog[begin:end])
+        self._backlog_at = end
+        if end == len(self._backlog):
+            self._backlog = ()
+        return taken
+
+    def _begin(self, room: Room, welcome: Welcome, heartbeat_s: float) -> Publication:
+        sent, backlog = self.sent, welcome.backlog
+        self._welcome = None
+        self.cursor = welcome.cursor
+        self._sent_before = sent + len(backlog.publications) - welcome.cursor
+        self._backlog = backlog.publications
+        self._backlog_at = 0
+        message = ConnectionMessage(
+            session=room.session,
+            position=None if welcome.position is None else str(welcome.position),
+            recovered=backlog.recovered,
+            snapshot=0 if backlog.recovered else len(backlog.publications),
+            heartbeat_s=heartbeat_s,
+        )
+        return Publication(None, message.to_json())
+
+    def _heartbeat(self, room: Room) -> Publication:
+        # While a new start is on its way, the feed's head is not what this client should have.
+        head = room.feed.head if self.generation == room.feed.generation else None
+        message = HeartbeatMessage(position=None if head is None else str(head))
+        return Publication(None, message.to_json())

@@ -1,0 +1,124 @@
+"""What is counted and logged when a facilitator comes and goes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from relay.close_codes import CloseCode
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from relay.errors import InvalidMessage, RequestError
+    from relay.metrics import Metrics
+    from relay.position import Position
+    from relay.room import Welcome
+
+_KNOWN_CODES = frozenset(map(int, CloseCode))
+
+
+class Records:
+    """Keeps a worker's metrics, and its log, of connections.
+
+    ``visit`` is a number that ties the lines of one connection together; ``client`` its address.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._log: FilteringBoundLogger = structlog.get_logger("relay.ws")
+
+    def gone_during_handshake(self, client: str | None) -> None:
+        """Note somebody who left before the WebSocket was open."""
+        self._log.info("gone during the handshake", client=client)
+
+    def refused(self, visit: int, client: str | None, error: RequestError) -> None:
+        """Note a request that is wrong."""
+        self._log.info(
+            "refused",
+            connection=_name(visit),
+            client=client,
+            code=int(CloseCode.BAD_REQUEST),
+            error=str(error),
+        )
+        self._metrics.disconnects.labels(int(CloseCode.BAD_REQUEST)).inc()
+
+    def left_early(self, visit: int, client: str | None, session: str, code: int) -> None:
+        """Note somebody who left, or was sent away, before the session could be served."""
+        write = self._log.warning if code == CloseCode.BROKER_LOST else self._log.info
+        write(
+            "left before it was served",
+            connection=_name(visit),
+            client=client,
+            session=session,
+            code=int(code),
+        )
+        self._metrics.disconnects.labels(_label(code)).inc()
+
+    def connected(
+        self, visit: int, client: str | None, session: str, since: Position | None, welcome: Welcome
+    ) -> float:
+        """Note a facilitator who is served; returns the time for ``disconnected``."""
+        self._metrics.connects.add()
+        self._metrics.connections.inc()
+        self._log.info(
+            "connected",
+            connection=_name(visit),
+            client=client,
+            session=session,
+            since=None if since is None else str(since),
+            recovered=welcome.backlog.recovered,
+            backlog=len(welcome.backlog.publications),
+        )
+        return time.monotonic()
+
+    def disconnected(
+        self,
+        visit: int,
+        client: str | None,
+        session: str,
+        *,
+        code: int,
+        began_s: float,
+        sent: int,
+        received: int,
+    ) -> None:
+        """Note that a facilitator who was served has gone."""
+        duration_s = time.monotonic() - began_s
+        self._metrics.connections.dec()
+        self._metrics.disconnects.labels(_label(code)).inc()
+        self._metrics.connection_seconds.observe(duration_s)
+        self._log.info(
+            "disconnected",
+            connection=_name(visit),
+            client=client,
+            session=session,
+            code=int(code),
+            duration_s=round(duration_s, 3),
+            sent=sent,
+            received=received,
+        )
+
+    def inbound(self) -> None:
+        """Count a message that could be read."""
+        self._metrics.inbound.labels("ok").inc()
+
+    def bad_inbound(self, visit: int, client: str | None, error: InvalidMessage) -> None:
+        """Note a message that could not."""
+        self._metrics.inbound.labels(error.code).inc()
+        self._log.info("bad message", connection=_name(visit), client=client, error=str(error))
+
+    def delivered(self, count: int) -> None:
+        """Count publications that one reader took at its own pace."""
+        self._metrics.deliveries.add(count)
+
+
+def _name(visit: int) -> str:
+    return f"{visit:08x}"
+
+
+def _label(code: int) -> str:
+    """Return the metric's label: a client may send any code, the metric has the known ones."""
+    return str(int(code)) if code in _KNOWN_CODES else "other"
