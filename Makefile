@@ -12,9 +12,10 @@ BIN := $(VENV)/bin
 PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/.next/*' \
 	-not -path '*/out/*' -not -name '*.tsbuildinfo' 2>/dev/null)
 NODE_OK := $(shell node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && echo yes)
+BENCH_FLAGS := $(if $(ONLY),--only $(ONLY)) $(if $(SHAPE),--shape $(SHAPE)) $(if $(ROUNDS),--rounds $(ROUNDS))
 export NEXT_TELEMETRY_DISABLED := 1
 
-.PHONY: help demo test check fmt page faults bench clean test-servers
+.PHONY: help demo test check fmt page faults bench bench-quick bench-hold bench-contenders clean test-servers
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
@@ -44,11 +45,20 @@ page: frontend/out/index.html ## build the facilitator's page into frontend/out
 faults: $(VENV)/.dev test-servers ## run the whole fault matrix (some 10 minutes; SEED=, ONLY=, SHORT=1)
 	@$(BIN)/python -m tests.faults
 
-bench: $(VENV)/.dev test-servers ## measure the relay (a few minutes)
-	@$(BIN)/python -m tests.bench
+bench: $(VENV)/.dev test-servers bench-contenders ## measure the relay beside others (ONLY=, SHAPE=, ROUNDS=)
+	@$(BIN)/python -m tests.bench $(BENCH_FLAGS)
+
+bench-quick: $(VENV)/.dev test-servers ## the same with few contenders, in under 3 minutes
+	@$(BIN)/python -m tests.bench --quick $(BENCH_FLAGS)
+
+bench-hold: $(VENV)/.dev test-servers ## hold 19,000 connections on one worker for 5 minutes
+	@$(BIN)/python -m tests.bench --only ours --shape hold --rounds 1
+
+bench-contenders:
+	@tests/bench/install-contenders $(PYTHON)
 
 clean: ## remove everything that these targets made
-	rm -rf $(VENV) frontend/node_modules frontend/.next frontend/out test-results bench-results
+	rm -rf $(VENV) .bench-venv .bench-cache frontend/node_modules frontend/.next frontend/out test-results bench-results
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 test-servers:

@@ -1,213 +1,156 @@
-"""``make bench``: this relay beside a plain Starlette loop, in one run, as ratios.
+"""``make bench``: this relay beside others on the same machine, in one run, as ratios.
 
 Absolute figures move with the machine; the ratio of two contenders in one run does not.
 """
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import functools
+import argparse
 import os
-import secrets
-import statistics
+import resource
+import signal
 import sys
-import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
-from relay.broker.broker import Broker
-from tests.support.process import Process, free_port, wait_until
+from tests.bench import cores
+from tests.bench.contenders.all import CONTENDERS, QUICK
+from tests.bench.picture import picture
+from tests.bench.results import Results, machine
+from tests.bench.runner import Runner
+from tests.bench.shapes.all import FULL_SHAPES, QUICK_SHAPES, SHAPES
+from tests.bench.sizes import FULL
+from tests.bench.sizes import QUICK as QUICK_SIZES
+from tests.bench.table import show_shape, show_targets
+from tests.bench.targets import judge
 from tests.support.redis import RedisServer
-from tests.support.relay import RelayProcess
 
-_READERS = 200
-_ROUNDS = 3
-_PACED_PER_S = 50
-_PACED_S = 3.0
-_SATURATED = 2000
-_MESSAGE = b'{"type":"hint","id":"%d","text":"Ask what the letter smelled like.","timestamp":1.5}'
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
+    from tests.bench.contenders.contender import Contender
+    from tests.bench.shapes.shape import Shape
+    from tests.bench.sizes import Sizes
 
-class Figures(NamedTuple):
-    """One round of one contender."""
-
-    cpu_us: float
-    p50_ms: float
-    p99_ms: float
-    per_s: float
+_RESULTS = Path("bench-results/latest.json")
+_PICTURE = Path("docs/images/bench.svg")
 
 
-class _Reader(asyncio.Protocol):
-    """Counts the frames that arrive, as cheaply as Python can."""
-
-    def __init__(self, request: bytes, arrived: list[float]) -> None:
-        self._request = request
-        self._arrived = arrived
-        self.frames = 0
-        self._rest = b""
-        self._upgraded = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the upgrade."""
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        """Count whole frames; a server's frames are not masked (RFC 6455 section 5.1)."""
-        data = self._rest + data
-        at = 0
-        if not self._upgraded:
-            end = data.find(b"\r\n\r\n")
-            if end < 0:
-                self._rest = data
-                return
-            self._upgraded = True
-            at = end + 4
-        while len(data) - at >= 2:
-            length = data[at + 1] & 127
-            start = at + 2
-            if length == 126:
-                if len(data) - at < 4:
-                    break
-                length = int.from_bytes(data[at + 2 : at + 4], "big")
-                start = at + 4
-            if len(data) - start < length:
-                break
-            at = start + length
-            self.frames += 1
-            self._arrived.append(time.perf_counter())
-        self._rest = data[at:]
-
-
-def _same(reader: _Reader) -> _Reader:
-    return reader
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def main() -> int:
+    """Measure, print tables, write the results file; returns 1 when this relay failed."""
+    options = _parse()
+    sizes = QUICK_SIZES if options.quick else FULL
+    if options.rounds is not None:
+        sizes = sizes._replace(rounds=options.rounds, long_rounds=options.rounds)
+    names = options.only or (QUICK if options.quick else list(CONTENDERS))
+    shape_names = options.shape or (QUICK_SHAPES if options.quick else FULL_SHAPES)
+    shapes = [SHAPES[name] for name in shape_names]
+    console = Console(width=160 if not sys.stdout.isatty() else None)
+    # Everything that is started from here on inherits the load's core, but for the servers.
+    os.sched_setaffinity(0, {cores.LOAD_CORE})
+    # One file for each connection, here and in the servers that inherit it.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    results = Results()
+    contenders = _present([CONTENDERS[name] for name in names], results, console)
+    console.print(cores.describe())
+    stopped = False
+    try:
+        with RedisServer() as redis:
+            Runner(redis, sizes, results, console).run(contenders, shapes)
+    except KeyboardInterrupt:
+        stopped = True
+        console.print("Stopped; what there is so far:", style="yellow")
+    _show(console, shapes, contenders, results, sizes)
+    judged = judge(results, shape_names)
+    show_targets(console, judged)
+    results.write(_RESULTS, judged)
+    console.print(f"Everything, round by round: {_RESULTS}")
+    # The README's picture is of whole runs only.
+    is_whole = not (options.quick or options.only or options.shape or stopped)
+    path = options.chart or (_PICTURE if is_whole else None)
+    drawn = None if path is None else picture(results, contenders)
+    if path is not None and drawn is not None:
+        path.write_text(drawn)
+        console.print(f"The picture: {path}")
+    failed = _failed(results)
+    if failed:
+        console.print(f"Failed for this relay: {', '.join(failed)}", style="bold red")
+    if stopped:
+        return 128 + signal.SIGINT
+    return 1 if failed else 0
 
 
-async def _connect(port: int, session: str) -> tuple[list[asyncio.Transport], list[float]]:
-    loop = asyncio.get_running_loop()
-    arrived: list[float] = []
-    readers: list[_Reader] = []
-    transports: list[asyncio.Transport] = []
-    for _ in range(_READERS):
-        key = base64.b64encode(secrets.token_bytes(16)).decode()
-        request = (
-            f"GET /ws?session={session} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
-            f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
-        ).encode()
-        reader = _Reader(request, arrived)
-        transport, _ = await loop.create_connection(
-            functools.partial(_same, reader), "127.0.0.1", port
-        )
-        readers.append(reader)
-        transports.append(transport)
-    while any(reader.frames < 1 for reader in readers):
-        await asyncio.sleep(0.01)
-    return transports, arrived
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few contenders, small, two rounds")
+    parser.add_argument("--only", type=_names(CONTENDERS), help="contenders, with commas")
+    parser.add_argument("--shape", type=_names(SHAPES), help="shapes, with commas")
+    parser.add_argument("--rounds", type=int, help="rounds of every shape")
+    parser.add_argument("--chart", type=Path, help="where the picture goes, also of a partial run")
+    return parser.parse_args()
 
 
-async def _round(broker: Broker, pid: int, port: int, *, paced: bool) -> Figures:
-    session = f"bench-{secrets.token_hex(4)}"
-    transports, arrived = await _connect(port, session)
-    count = round(_PACED_PER_S * _PACED_S) if paced else _SATURATED
-    arrived.clear()
-    before_s, began_s = _cpu_s(pid), time.perf_counter()
-    published: list[float] = []
-    if paced:
-        for n in range(count):
-            await asyncio.sleep(max(0.0, began_s + n / _PACED_PER_S - time.perf_counter()))
-            published.append(time.perf_counter())
-            await broker.publish(session, _MESSAGE % n, str(n))
-    else:
-        for start in range(0, count, 16):
-            published += [time.perf_counter()] * 16
-            await asyncio.gather(
-                *(broker.publish(session, _MESSAGE % n, str(n)) for n in range(start, start + 16))
-            )
-    deadline_s = time.perf_counter() + 60
-    while len(arrived) < count * _READERS:
-        assert time.perf_counter() < deadline_s, f"{len(arrived)} of {count * _READERS} arrived"
-        await asyncio.sleep(0.01)
-    took_s = arrived[-1] - began_s
-    cpu_s = _cpu_s(pid) - before_s
-    for transport in transports:
-        transport.abort()
-    # All readers get message n before message n+1, so the n-th stretch of arrivals is message n's.
-    latencies = (
-        sorted(at - published[i // _READERS] for i, at in enumerate(arrived)) if paced else [0.0]
+class _names:  # noqa: N801 - reads as a type in the parser
+    """Splits and checks a list of names."""
+
+    def __init__(self, known: dict[str, Contender] | dict[str, Shape]) -> None:
+        self._known = known
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the names."""
+        names = text.split(",")
+        for name in names:
+            if name not in self._known:
+                raise argparse.ArgumentTypeError(f"{name}: one of {', '.join(self._known)}")
+        return names
+
+
+def _present(
+    contenders: Sequence[Contender], results: Results, console: Console
+) -> list[Contender]:
+    """Return those that can run here; say why others can't."""
+    facts = machine()
+    console.print(
+        f"{facts['processor']}, {facts['cores']} cores, Linux {facts['kernel']}, "
+        f"Python {facts['python']}",
+        highlight=False,
     )
-    return Figures(
-        cpu_us=cpu_s * 1e6 / len(arrived),
-        p50_ms=latencies[len(latencies) // 2] * 1e3,
-        p99_ms=latencies[int(len(latencies) * 0.99)] * 1e3,
-        per_s=len(arrived) / took_s,
-    )
+    present = []
+    for contender in contenders:
+        why_not = contender.why_not()
+        if why_not is None:
+            present.append(contender)
+            results.versions[contender.name] = contender.version()
+            console.print(f"  {contender.title}: {contender.version()}", highlight=False)
+        else:
+            results.absent[contender.name] = why_not
+            console.print(f"  {contender.title}: left out, {why_not}", style="yellow", markup=False)
+    return present
 
 
-async def _measure(
-    name: str, process: Process, port: int, redis_url: str, console: Console
-) -> dict[bool, Figures]:
-    results = {}
-    async with Broker(redis_url, log_messages=100_000) as broker:
-        for paced in (True, False):
-            rounds = []
-            for number in range(_ROUNDS):
-                shape = "paced" if paced else "saturated"
-                console.print(f"{name}: {shape}, round {number + 1} of {_ROUNDS}", style="dim")
-                rounds.append(await _round(broker, process.pid, port, paced=paced))
-            results[paced] = Figures(
-                *(statistics.median(column) for column in zip(*rounds, strict=True))
-            )
-    return results
+def _show(
+    console: Console,
+    shapes: Sequence[Shape],
+    contenders: Sequence[Contender],
+    results: Results,
+    sizes: Sizes,
+) -> None:
+    for shape in shapes:
+        if shape.name in results.rounds:
+            console.print()
+            show_shape(console, shape, contenders, results, sizes)
 
 
-def main() -> None:
-    """Measure, and print a table."""
-    console = Console()
-    with RedisServer() as redis:
-        with RelayProcess(
-            # A ring that holds a whole round: the yardstick has no bound at all.
-            redis.url,
-            "--log-level",
-            "error",
-            "--ring-messages",
-            str(_SATURATED),
-            "--ring-bytes",
-            "10000000",
-        ) as relay:
-            ours = asyncio.run(_measure("hint-relay", relay, relay.port, redis.url, console))
-        port = free_port()
-        with Process(
-            [sys.executable, "-m", "uvicorn", "--factory", "tests.bench.plain_relay:create_app",
-             "--port", str(port), "--log-level", "info", "--no-access-log"],
-            {"BENCH_REDIS_URL": redis.url},
-        ) as plain:  # fmt: skip
-            wait_until(lambda: "running on" in plain.output, "the plain relay")
-            theirs = asyncio.run(_measure("plain loop", plain, port, redis.url, console))
-    table = Table(title=f"1 session x {_READERS} facilitators, medians of {_ROUNDS} rounds")
-    for heading in ("", "µs CPU per delivery", "ratio", "p50 ms", "p99 ms", "deliveries/s"):
-        table.add_column(heading, justify="right")
-    for paced in (True, False):
-        for name, results in (("hint-relay", ours), ("plain Starlette loop", theirs)):
-            figures = results[paced]
-            table.add_row(
-                f"{name}, {f'{_PACED_PER_S}/s' if paced else 'saturated'}",
-                f"{figures.cpu_us:.1f}",
-                f"{figures.cpu_us / ours[paced].cpu_us:.2f}",
-                f"{figures.p50_ms:.1f}" if paced else "-",
-                f"{figures.p99_ms:.1f}" if paced else "-",
-                f"{figures.per_s:,.0f}",
-            )
-    console.print(table)
+def _failed(results: Results) -> list[str]:
+    """Return the shapes in which this relay lost something, or did not come through a round."""
+    failed = [shape for shape, missing in results.problems.items() if "ours" in missing]
+    lost = results.spread("storm", "ours", "wrong")
+    return failed if lost is None or lost.high == 0 else [*failed, "storm"]
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
