@@ -267,6 +267,9 @@ class Room:
     def leave(self, reader: Reader) -> None:
         """Let a reader go; one that has left already is fine."""
         self.readers.discard(reader)
+        if not self.readers:
+            # Kept for those who are behind.
+            self._chunks.clear()
 
     # Inside
 

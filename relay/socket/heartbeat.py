@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+import structlog
+
 # Parts of an interval: few visits at a time, so that thousands of connections never wait for it.
 _SLOTS = 100
 
@@ -16,7 +18,7 @@ class Beating(Protocol):
     """Which part of the interval it belongs to; set by ``add``."""
 
     def beat(self) -> None:
-        """Look whether the peer still answers, and tell it that we do. Must not raise."""
+        """Look whether the peer still answers, and tell it that we do."""
 
 
 class Heartbeat:
@@ -45,8 +47,13 @@ class Heartbeat:
         # A visit may end a connection, and so change the set.
         slot = self._slots[number]
         for beating in tuple(slot):
-            if beating in slot:
+            if beating not in slot:
+                continue
+            try:
                 beating.beat()
+            except Exception:  # noqa: BLE001 - whatever it is
+                # One that fails must not end the heartbeat of all others.
+                structlog.get_logger("relay.socket").exception("a heartbeat failed")
 
     async def run(self) -> None:
         """Tick until cancelled; a loop that was held up makes up for what it missed."""

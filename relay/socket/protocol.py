@@ -187,12 +187,17 @@ class Upgrade(asyncio.Protocol):
         self._connections.discard(self)
         transport = self._transport
         response = self._handshake.response(subprotocol, self._server_state.default_headers)
-        protocol = make(response, self._connections)
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-        if self._early:
-            protocol.data_received(b"".join(self._early))
-            transport.resume_reading()
+        try:
+            protocol = make(response, self._connections)
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+            if self._early:
+                protocol.data_received(b"".join(self._early))
+                transport.resume_reading()
+        except BaseException:
+            # Nobody else would close it now.
+            transport.abort()
+            raise
         return protocol
 
     # ASGI

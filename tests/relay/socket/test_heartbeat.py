@@ -138,6 +138,20 @@ def test_discarding_others_during_a_visit() -> None:
     assert sorted(one.beats for one in pair) == [0, 1]
 
 
+def test_a_visit_that_fails() -> None:
+    """One that raises keeps nobody else from being visited, and is visited again."""
+
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    heartbeat = Heartbeat(1.0)
+    everybody = [Visited(), Visited(fail), Visited()]
+    for one in everybody:
+        heartbeat.add(one)
+    _turn(heartbeat, 2 * TICKS)
+    assert [one.beats for one in everybody] == [2, 2, 2]
+
+
 def test_adding_during_a_visit() -> None:
     """Who comes during a visit is visited after a whole interval."""
     heartbeat = Heartbeat(1.0)
