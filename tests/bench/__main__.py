@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from tests.bench.sizes import Sizes
 
 _RESULTS = Path("bench-results/latest.json")
+# A copy that the next quick look does not overwrite.
+_WHOLE_RESULTS = Path("bench-results/whole.json")
 _PICTURE = Path("docs/images/bench.svg")
 
 
@@ -69,8 +71,9 @@ def main() -> int:
     show_targets(console, judged)
     results.write(_RESULTS, judged)
     console.print(f"Everything, round by round: {_RESULTS}")
-    # The README's picture is of whole runs only.
     is_whole = not (options.quick or options.only or options.shape or stopped)
+    if is_whole:
+        results.write(_WHOLE_RESULTS, judged)
     path = options.chart or (_PICTURE if is_whole else None)
     drawn = None if path is None else picture(results, contenders)
     if path is not None and drawn is not None:
