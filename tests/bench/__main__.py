@@ -55,7 +55,9 @@ def main() -> int:
     # One file for each connection, here and in the servers that inherit it.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both, also where a shell started this in the background with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     results = Results()
     contenders = _present([CONTENDERS[name] for name in names], results, console)
     console.print(cores.describe())
