@@ -107,8 +107,8 @@ class Room:
     """
 
     __slots__ = (
-        "_chunks", "_flushed", "_folded", "_mending", "_reads", "_request_flush", "_source", "_whole", "feed",
-        "joining", "readers", "session",
+        "_chunks", "_flushed", "_folded", "_mending", "_reads", "_request_flush", "_source", "_whole",
+        "feed", "joining", "readers", "session",
     )  # fmt: skip
 
     def __init__(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import expect
 
 from producers import HintPublisher
-from producers.replay import SAMPLE, read_recording
-from tests.support.facilitator_page import FacilitatorPage
+from tests.support.facilitator_page import FacilitatorPage, publish_sample
 from tests.support.page_server import PAGE_DIR
 from tests.support.redis import RedisServer
 from tests.support.relay import RelayProcess
@@ -40,17 +38,6 @@ async def publisher(redis_server: RedisServer) -> AsyncIterator[HintPublisher]:
         yield publisher
 
 
-async def _publish_sample(publisher: HintPublisher, session: str) -> int:
-    """Publish the sample as if it had just been played; returns how many hints it has."""
-    recording = read_recording(SAMPLE.read_text("utf-8").splitlines())
-    ended = time.time() - recording[-1].at_s
-    for line in recording:
-        publish = publisher.hint if line.type == "hint" else publisher.transcript
-        fields = line.model_dump(exclude={"at_s", "type", "text"})
-        await publish(session, line.text, timestamp=ended + line.at_s, **fields)
-    return sum(line.type == "hint" for line in recording)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     ("device", "width", "height"), [("laptop", 1280, 800), ("phone", 390, 844)]
@@ -75,7 +62,7 @@ async def test_screenshots(
             path=screenshots / f"empty-{device}-{scheme}.png", animations="disabled"
         )
         async with HintPublisher(redis.url) as publisher:
-            hints = await _publish_sample(publisher, "act-two")
+            hints = await publish_sample(publisher, "act-two")
         await expect(facilitator.hints).to_have_count(hints)
         await expect(page.get_by_role("heading", name="Transcript")).to_be_visible()
         await expect(page.get_by_text("Then read me the letter")).to_be_attached()

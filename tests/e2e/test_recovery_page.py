@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +9,7 @@ from playwright.async_api import expect
 
 from producers import HintPublisher
 from producers.replay import SAMPLE, read_recording
-from tests.support.facilitator_page import FacilitatorPage
+from tests.support.facilitator_page import FacilitatorPage, publish_sample
 from tests.support.page_server import PAGE_DIR
 from tests.support.redis import RedisServer
 from tests.support.relay import RelayProcess
@@ -193,16 +192,6 @@ async def test_two_tabs(
     await context.close()
 
 
-async def _play(publisher: HintPublisher, session: str, part: slice) -> None:
-    """Publish a part of the sample, as if it were being played now."""
-    recording = read_recording(SAMPLE.read_text("utf-8").splitlines())
-    began = time.time() - recording[-1].at_s
-    for line in recording[part]:
-        publish = publisher.hint if line.type == "hint" else publisher.transcript
-        fields = line.model_dump(exclude={"at_s", "type", "text"})
-        await publish(session, line.text, timestamp=began + line.at_s, **fields)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     ("device", "width", "height"), [("laptop", 1280, 800), ("phone", 390, 844)]
@@ -226,17 +215,17 @@ async def test_screenshots(
     ):
         async with HintPublisher(redis.url) as publisher:
             await facilitator.open(relay.base_url, "act-two")
-            await _play(publisher, "act-two", slice(0, left))
+            await publish_sample(publisher, "act-two", slice(0, left))
             await expect(facilitator.hints).to_have_count(len(hints) - 4)
             await facilitator.leave()
-            await _play(publisher, "act-two", slice(left, back))
+            await publish_sample(publisher, "act-two", slice(left, back))
             await facilitator.come_back()
             await expect(facilitator.away).to_have_attribute("data-count", "3")
             await page.screenshot(
                 path=screenshots / f"away-{device}-{scheme}.png", animations="disabled"
             )
             # One more, live: the group steps below it.
-            await _play(publisher, "act-two", slice(back, None))
+            await publish_sample(publisher, "act-two", slice(back, None))
             await expect(facilitator.hints).to_have_count(len(hints))
             await page.screenshot(
                 path=screenshots / f"away-live-{device}-{scheme}.png", animations="disabled"

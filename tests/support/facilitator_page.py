@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from playwright.async_api import expect
 
+from producers.replay import SAMPLE, read_recording
+
 if TYPE_CHECKING:
     from playwright.async_api import Locator, Page
+
+    from producers import HintPublisher
+
+
+async def publish_sample(publisher: HintPublisher, session: str, part: slice = slice(None)) -> int:
+    """Publish the sample, or a part of it, as if it had just been played; returns how many hints."""
+    recording = read_recording(SAMPLE.read_text("utf-8").splitlines())
+    began = time.time() - recording[-1].at_s
+    for line in recording[part]:
+        publish = publisher.hint if line.type == "hint" else publisher.transcript
+        fields = line.model_dump(exclude={"at_s", "type", "text"})
+        await publish(session, line.text, timestamp=began + line.at_s, **fields)
+    return sum(line.type == "hint" for line in recording[part])
 
 
 class FacilitatorPage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from abc import abstractmethod
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar
@@ -83,9 +84,9 @@ class _OurApp(Contender):
         """Return the protocol."""
         return RelayDialect()
 
+    @abstractmethod
     def command(self, port: int) -> list[str]:
         """Return the command line."""
-        raise NotImplementedError
 
     @contextmanager
     def start(self, redis: RedisServer) -> Iterator[Server]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from tests.bench.figures import percentile
@@ -71,11 +72,13 @@ def settle(load: Load, publisher: Publisher, expected: int) -> None:
 class _FanOut(Shape):
     """Fan-out of each session to the same number of readers."""
 
+    @abstractmethod
     def sessions(self, sizes: Sizes) -> int:
-        raise NotImplementedError
+        """Return how many sessions there are."""
 
+    @abstractmethod
     def readers(self, sizes: Sizes) -> int:
-        raise NotImplementedError
+        """Return how many facilitators each session has."""
 
     def connect(self, bench: Bench, load: Load) -> list[str]:
         """Connect everybody; returns the sessions."""
@@ -92,8 +95,9 @@ class _FanOut(Shape):
 class _Paced(_FanOut):
     columns: ClassVar[Mapping[str, str]] = _PACED_COLUMNS
 
+    @abstractmethod
     def rate(self, sizes: Sizes) -> tuple[int, float]:
-        raise NotImplementedError
+        """Return messages per second over all sessions, and for how many seconds."""
 
     def measure(self, bench: Bench) -> Figures:
         """Publish at a steady rate, and take the latency of every message at every client."""
@@ -132,8 +136,9 @@ class _Paced(_FanOut):
 class _Saturated(_FanOut):
     columns: ClassVar[Mapping[str, str]] = _SATURATED_COLUMNS
 
+    @abstractmethod
     def publications(self, bench: Bench) -> int:
-        raise NotImplementedError
+        """Return how many messages are published."""
 
     def measure(self, bench: Bench) -> Figures:
         """Publish a bounded number of messages as fast as it goes, and count."""
