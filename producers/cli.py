@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from contextlib import aclosing
-from datetime import datetime
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import orjson
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from producers.input_text import InputText, read_chunks
 from producers.listener import listening
 from producers.publisher import DEFAULT_REDIS_URL, HintPublisher, Sent
+from producers.rendering import Rendering, first_appeared
 from producers.replay import SAMPLE, read_recording, replay
+from producers.streaming import DEFAULT_WINDOW_MS
 from relay.broker.broker import Broker
 from relay.errors import HintRelayError, InvalidMessage
 from relay.logs import configure_logs
+from relay.messages import Command, Connection, Feedback, Presence
 from relay.position import Position
 from relay.session import check_session
 from relay.settings import Settings
@@ -28,6 +31,8 @@ from relay.snapshot import fold
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from producers.streaming import StreamingHint
 
 app = typer.Typer(
     name="hint",
@@ -46,6 +51,9 @@ class _Output(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0)
 
+
+# The exit code of `hint stream` when a facilitator has cancelled the hint.
+_CANCELLED = 3
 
 _out = _Output(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -91,6 +99,60 @@ def send(
     _out.print(str(_run(run()).position))
 
 
+@app.command(
+    epilog="Ends with 0 when all of it was sent, 3 when a facilitator cancelled it, 130 on Ctrl-C."
+)
+def stream(
+    session: _Session,
+    redis_url: _RedisUrl = DEFAULT_REDIS_URL,
+    priority: Annotated[str | None, typer.Option(help="low, normal or high.")] = None,
+    category: Annotated[str | None, typer.Option(help="For example: pacing.")] = None,
+    source: Annotated[str | None, typer.Option(help="Who says so.")] = None,
+    message_id: Annotated[str | None, typer.Option("--id", help="The hint's id.")] = None,
+    window_ms: Annotated[
+        int, typer.Option(min=0, max=500, help="At most one message in this time; 0: no bound.")
+    ] = DEFAULT_WINDOW_MS,
+) -> None:
+    """Send standard input as one hint that grows as it comes.
+
+    For example: some-command | hint stream -s demo. Prints the hint's position at the end. A
+    facilitator can cancel it: then it ends, and with it the command that writes.
+    """
+    fields = _given(priority=priority, category=category, source=source, id=message_id)
+
+    async def run() -> StreamingHint | None:
+        words = InputText()
+        async with _publisher(redis_url) as publisher, aclosing(read_chunks()) as chunks:
+            # Made before the first word, so that what is wrong is said at once; begun with it, so that
+            # an empty input leaves no empty hint.
+            hint = publisher.stream_hint(session, window_ms=window_ms, **fields)
+            text = ""
+            while not text:
+                chunk = await anext(chunks, None)
+                if chunk is None:
+                    words.end()
+                    return None
+                text = words.feed(chunk)
+            try:
+                async with hint:
+                    await hint.append(text)
+                    async for chunk in chunks:
+                        await hint.append(words.feed(chunk))
+                    words.end()
+            except asyncio.CancelledError:
+                _err.print("Interrupted: facilitators keep what was sent, marked as interrupted.")
+                raise
+            return hint
+
+    hint = _run(run())
+    if hint is None:
+        _fail("Standard input was empty: nothing to send.")
+    _out.print(str(hint.position))
+    if hint.status == "cancelled":
+        _err.print("A facilitator cancelled the hint; what was sent stays, marked as cancelled.")
+        raise typer.Exit(_CANCELLED)
+
+
 @app.command()
 def transcript(
     text: Annotated[str, typer.Argument(help="What was said; '-' reads standard input.")],
@@ -127,13 +189,14 @@ def tail(
     """Show a session's hints and transcript as they come, until Ctrl-C."""
 
     async def run() -> None:
+        rendering = Rendering()
         async with listening(redis_url, session) as listener:
             if not as_json:
                 _err.print(f"Session {session}: waiting for hints. Ctrl-C ends.", style="dim")
             position = None if since is None else Position.parse(since)
             async with aclosing(listener.messages(position, replay_count)) as messages:
                 async for payload in messages:
-                    _print_message(payload, as_json=as_json)
+                    _print_message(payload, rendering, as_json=as_json)
 
     _run(run())
 
@@ -157,10 +220,56 @@ def history(
         if after is not None and not log.reaches_back_to(after):
             _err.print("Some messages after that position are gone; this is what is kept.")
         publications = fold(log.publications)
+        if not as_json:
+            publications = tuple(sorted(publications, key=first_appeared))
+        rendering = Rendering()
         for publication in publications[-limit:] if limit else publications:
-            _print_message(publication.payload, as_json=as_json)
+            _print_message(publication.payload, rendering, as_json=as_json)
         if not publications and not as_json:
             _err.print(f"Nothing is kept of session {session}.", style="dim")
+
+    _run(run())
+
+
+@app.command()
+def watch(
+    session: _Session, redis_url: _RedisUrl = DEFAULT_REDIS_URL, as_json: _AsJson = False
+) -> None:
+    """Show who is watching, and what facilitators say and do, until Ctrl-C."""
+
+    async def show_changes(publisher: HintPublisher, rendering: Rendering) -> None:
+        async for facilitators in publisher.watching(session):
+            message = Presence.model_validate(
+                {"type": "presence", "timestamp": time.time(), "facilitators": facilitators}
+            )
+            _print_message(message.to_json(), rendering, as_json=as_json)
+
+    async def show_feedback(
+        publisher: HintPublisher, rendering: Rendering, since: Position | None
+    ) -> None:
+        async with aclosing(publisher.listen(session, since)) as messages:
+            async for message in messages:
+                if isinstance(message, Feedback | Command | Connection):
+                    _print_message(message.to_json(), rendering, as_json=as_json)
+                else:
+                    rendering.note(message.to_json())
+
+    async def run() -> None:
+        check_session(session)
+        settings = Settings.load(redis_url=redis_url)
+        async with Broker(settings.redis_url, timeout_s=settings.redis_timeout_s) as broker:
+            log = await broker.read(session)
+        rendering = Rendering()
+        for publication in fold(log.publications):
+            rendering.note(publication.payload)
+        if not as_json:
+            _err.print(f"Session {session}: watching facilitators. Ctrl-C ends.", style="dim")
+        try:
+            async with _publisher(redis_url) as publisher, asyncio.TaskGroup() as group:
+                group.create_task(show_changes(publisher, rendering))
+                group.create_task(show_feedback(publisher, rendering, log.head))
+        except* (HintRelayError, OSError) as errors:
+            raise errors.exceptions[0] from None
 
     _run(run())
 
@@ -251,59 +360,12 @@ def _fail(text: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _clock(timestamp: object) -> str:
-    """Return the time of day in the reader's own time zone; nothing for what is no time."""
-    if not isinstance(timestamp, int | float):
-        return ""
-    try:
-        return f"{datetime.fromtimestamp(timestamp).astimezone():%H:%M:%S}"
-    except (ValueError, OverflowError, OSError):
-        return ""
-
-
-_PRIORITY_STYLE = {"high": "bold yellow", "low": "dim"}
-
-
-def _print_message(payload: bytes, *, as_json: bool) -> None:
+def _print_message(payload: bytes, rendering: Rendering, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(payload.decode(errors="replace") + "\n")
         sys.stdout.flush()
-    else:
-        _show(_parsed(payload))
-
-
-def _parsed(payload: bytes) -> dict[str, Any]:
-    try:
-        message = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        message = None
-    return message if isinstance(message, dict) else {"type": "unreadable"}
-
-
-def _show(message: dict[str, Any]) -> None:
-    """Print one message for people."""
-    line = Text()
-    line.append(f"{_clock(message.get('timestamp')):<10}", style="dim")
-    # A terminal obeys control characters; a message must not.
-    text = "".join(c if c.isprintable() or c == "\n" else "�" for c in str(message.get("text", "")))
-    match message.get("type"):
-        case "hint":
-            style = _PRIORITY_STYLE.get(str(message.get("priority")), "bold")
-            line.append("hint        ", style="green").append(text, style=style)
-        case "transcript":
-            line.append(f"{str(message.get('speaker') or 'transcript')[:11]:<12}", style="cyan")
-            line.append(text)
-        case "error":
-            line.append("error       ", style="red").append(text)
-        case "connection":
-            if message.get("recovered") is False:
-                line.append("Some earlier messages are gone; going on from here.", style="yellow")
-            else:
-                return
-        case kind:
-            line.append(f"{str(kind)[:11]:<12}", style="dim")
-            line.append(orjson.dumps(message).decode(), style="dim")
-    _out.print(line)
+    elif (line := rendering.line(payload)) is not None:
+        _out.print(line)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
-
 from relay.backoff import full_jitter_s
 from relay.errors import BrokerError, BrokerUnavailable, BufferFull
+from relay.logs import get_logger
 
 if TYPE_CHECKING:
     from relay.broker.broker import Broker
@@ -51,7 +50,7 @@ class Outbox:
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
         self._flushing: asyncio.Task[None] | None = None
-        self._log = structlog.get_logger("producers.outbox")
+        self._log = get_logger("producers.outbox")
         self.refused = 0
         """How many messages were refused because the buffer was full."""
         self.expired = 0

@@ -9,14 +9,22 @@ import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import structlog
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
+from relay.attendance import Attendance
+from relay.audience import Audience
 from relay.broker.broker import Broker
+from relay.broker.presence import PresenceBoard
+from relay.broker.receipts import ReceiptBook
+from relay.broker.streaming import StreamingHints
 from relay.broker.wire import Wire
 from relay.hub import Hub
+from relay.inbox import Inbox
+from relay.lease_watch import LeaseWatch
+from relay.logs import get_logger
 from relay.metrics import Metrics
+from relay.receipts import Receipts
 from relay.routes.health import HealthEndpoints
 from relay.routes.page import PageFiles
 from relay.routes.ws import WebSocketEndpoint
@@ -52,11 +60,23 @@ def create_app(
         log_ttl_s=settings.log_ttl_s,
         dedupe_s=settings.dedupe_s,
     )
-    hub = Hub(broker, settings, metrics, worker=worker, connect_wire=connect_wire)
-    serving = Serving(hub, settings, metrics)
+    streaming = StreamingHints(broker)
+    receipts = Receipts(ReceiptBook(broker))
+    attendance = Attendance(PresenceBoard(broker), metrics, worker=worker)
+    hub = Hub(
+        broker,
+        settings,
+        metrics,
+        worker=worker,
+        observer=Audience(attendance, receipts),
+        connect_wire=connect_wire,
+    )
+    inbox = Inbox(broker, streaming, receipts, settings, metrics)
+    serving = Serving(hub, inbox, settings, metrics)
+    leases = LeaseWatch(streaming, metrics)
     ws = WebSocketEndpoint(hub, serving, join_timeout_s=settings.join_timeout_s)
     health = HealthEndpoints(hub, broker, metrics)
-    log = structlog.get_logger("relay.app")
+    log = get_logger("relay.app")
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -67,13 +87,16 @@ def create_app(
         running = [
             asyncio.create_task(hub.run(), name="hub"),
             asyncio.create_task(serving.heartbeat.run(), name="heartbeat"),
+            asyncio.create_task(attendance.run(), name="attendance"),
+            asyncio.create_task(receipts.run(), name="receipts"),
+            asyncio.create_task(leases.run(), name="leases"),
         ]
         try:
             yield
         finally:
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(inbox.close(), *running, return_exceptions=True)
             await broker.close()
             log.info("worker stopped", worker=worker)
 

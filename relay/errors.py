@@ -4,11 +4,18 @@
 
     HintRelayError
     ├── SettingsError            the operator's: a setting or the environment is wrong
+    ├── PublisherClosed          the caller's: it was closed, or made before a fork
     ├── RequestError             the caller's: has a ``code`` for the wire
     │   ├── InvalidSession
     │   ├── InvalidPosition
-    │   └── InvalidMessage
-    │       └── MessageTooLarge
+    │   ├── InvalidMessage
+    │   │   ├── MessageTooLarge
+    │   │   │   └── HintTooLarge     … by what was to be appended to it
+    │   │   └── TextTooLong
+    │   ├── UnknownHint
+    │   ├── RateLimited
+    │   └── HintEnded            nothing can be appended any more
+    │       └── HintCancelled    … because a facilitator wants it to stop
     └── BrokerError              Redis'
         ├── BrokerUnavailable    away or too slow: try again
         │   └── BufferFull       … and the publisher's buffer for such times is full
@@ -24,6 +31,10 @@ class HintRelayError(Exception):
 
 class SettingsError(HintRelayError):
     """A setting or the environment is wrong; the text says what to change."""
+
+
+class PublisherClosed(HintRelayError):
+    """The publisher can't be used: it was closed, or its thread stayed behind in a fork."""
 
 
 class RequestError(HintRelayError):
@@ -90,6 +101,105 @@ class MessageTooLarge(InvalidMessage):
             f"The message has {self.size_bytes:,} bytes; {self.max_bytes:,} are allowed. "
             "Send a shorter text, or stream it."
         )
+
+
+class TextTooLong(InvalidMessage):
+    """A text has more characters than the limit."""
+
+    code = "too_large"
+
+    def __init__(self, field: str, length: int, max_length: int) -> None:
+        self.field = field
+        self.length = length
+        self.max_length = max_length
+        super().__init__(field, length, max_length)
+
+    def __str__(self) -> str:
+        """Say both lengths."""
+        return (
+            f"'{self.field}' has {self.length:,} characters; {self.max_length:,} are allowed. "
+            "Send a shorter text."
+        )
+
+
+class HintTooLarge(MessageTooLarge):
+    """A streaming hint has no room for what was to be appended; what it has stays."""
+
+    def __str__(self) -> str:
+        """Say both sizes, and what became of the hint."""
+        return (
+            f"The hint would have {self.size_bytes:,} bytes; {self.max_bytes:,} are allowed. This "
+            "text was not appended; what was appended before stays."
+        )
+
+
+class UnknownHint(RequestError):
+    """The session's log has no hint with this id.
+
+    Args:
+        session: which.
+        hint_id: None where it is not to be repeated: it may be any text.
+    """
+
+    code = "unknown_hint"
+
+    def __init__(self, session: str, hint_id: str | None = None) -> None:
+        self.session = session
+        self.hint_id = hint_id
+        super().__init__(session, hint_id)
+
+    def __str__(self) -> str:
+        """Name both, and say what may have become of it."""
+        which = "this id" if self.hint_id is None else f"id {self.hint_id!r}"
+        return (
+            f"Session {self.session} has no hint with {which}: it was never published there, or is "
+            "not kept any more."
+        )
+
+
+class RateLimited(RequestError):
+    """Too many messages came at once."""
+
+    code = "rate_limited"
+
+    def __init__(self, retry_after_ms: int) -> None:
+        self.retry_after_ms = retry_after_ms
+        super().__init__(retry_after_ms)
+
+    def __str__(self) -> str:
+        """Say when to try again."""
+        return f"Too many messages: this one was not taken. Send it again in {self.retry_after_ms:,} ms."
+
+
+class HintEnded(RequestError):
+    """A streaming hint is over: nothing can be appended to it any more.
+
+    ``status`` says how it ended.
+    """
+
+    code = "hint_ended"
+
+    def __init__(self, hint_id: str, status: str) -> None:
+        self.hint_id = hint_id
+        self.status = status
+        super().__init__(hint_id, status)
+
+    def __str__(self) -> str:
+        """Name the hint, and say how it ended."""
+        why = {
+            "cancelled": "was cancelled by a facilitator",
+            "interrupted": (
+                "was interrupted: its block failed, or Redis heard nothing of it for too long"
+            ),
+        }.get(self.status, f"is {self.status}")
+        return f"Hint {self.hint_id!r} {why}; nothing can be appended to it any more."
+
+
+class HintCancelled(HintEnded):
+    """A facilitator wants a streaming hint to stop."""
+
+    def __init__(self, hint_id: str, status: str = "cancelled") -> None:
+        super().__init__(hint_id, status)
 
 
 class BrokerError(HintRelayError):

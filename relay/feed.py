@@ -118,6 +118,11 @@ class Feed:
         return self._base + len(self._ring)
 
     @property
+    def begin(self) -> int:
+        """The cursor before the oldest publication."""
+        return self._base + self._start
+
+    @property
     def bytes_kept(self) -> int:
         """How many bytes of payload the ring holds."""
         return self._bytes
@@ -210,6 +215,22 @@ class Feed:
         if len(publications) > 1:
             del publications[count_within(publications, max_bytes) :]
         return publications
+
+    def position_before(self, cursor: int) -> Position | None:
+        """Return the newest position that a reader at this cursor has been given.
+
+        None when there is none, or when the ring has moved past the cursor.
+        """
+        index = cursor - self._base
+        if index < self._start:
+            return None
+        if index >= len(self._ring):
+            return self.head
+        for publication in reversed(self._ring[self._start : index]):
+            if publication.position is not None:
+                return publication.position
+        # Only plain ones before it, or nothing: what was there last has left the ring.
+        return self.resumes_from
 
     def backlog_from_ring(self, since: Position | None) -> Backlog | None:
         """Return what a joining reader gets, from memory alone; None when the log is needed.

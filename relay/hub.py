@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
-import structlog
 
 from relay.broker import keys
 from relay.broker.link import Link, LinkState
 from relay.broker.wire import Wire
 from relay.close_codes import CloseCode
 from relay.feed import Feed
+from relay.logs import get_logger
 from relay.publication import Publication
 from relay.room import Room
 
@@ -22,8 +22,25 @@ if TYPE_CHECKING:
     from relay.log_slice import LogSlice
     from relay.metrics import Metrics
     from relay.position import Position
-    from relay.room import Reader, Welcome
+    from relay.reader import Facilitator, Reader, Welcome
     from relay.settings import Settings
+
+
+class Observer(Protocol):
+    """Who wants to know of facilitators. No call may block or raise."""
+
+    def came(self, room: Room, facilitator: Facilitator) -> None:
+        """Somebody has joined."""
+
+    def went(self, room: Room, facilitator: Facilitator) -> None:
+        """Somebody has left."""
+
+    def report_wanted(self, room: Room) -> None:
+        """An agent wants to know how far everybody has been served."""
+
+    def link_up(self) -> None:
+        """Redis was away, and is back."""
+
 
 # Log reads under way at once; fewer than the broker's connections, so that publishing finds one.
 _MAX_READS = 8
@@ -40,6 +57,7 @@ class Hub:
         settings: bounds and times.
         metrics: is told what happens.
         worker: this worker's unique name.
+        observer: is told of facilitators.
         connect_wire: makes the subscription's connection to Redis.
     """
 
@@ -50,12 +68,14 @@ class Hub:
         metrics: Metrics,
         *,
         worker: str,
+        observer: Observer | None = None,
         connect_wire: ConnectWire = Wire.connect,
     ) -> None:
+        self._observer = observer
         self._broker = broker
         self._settings = settings
         self._metrics = metrics
-        self._log = structlog.get_logger("relay.hub")
+        self._log = get_logger("relay.hub")
         self.link = Link(
             settings.redis_url,
             broker,
@@ -109,9 +129,11 @@ class Hub:
         if (timer := self._lingering.pop(session, None)) is not None:
             timer.cancel()
         try:
-            return room, await room.join(reader, since, replay)
+            welcome = await room.join(reader, since, replay)
         finally:
             self._linger_if_idle(room)
+        self._note_came(room, reader)
+        return room, welcome
 
     def join_now(
         self, session: str, reader: Reader, since: Position | None, replay: int | None
@@ -126,11 +148,18 @@ class Hub:
             return None
         if self._lingering and (timer := self._lingering.pop(session, None)) is not None:
             timer.cancel()
+        self._note_came(room, reader)
         return room, welcome
 
     def leave(self, room: Room, reader: Reader) -> None:
-        """Let a reader go."""
-        room.leave(reader)
+        """Let a reader go; one that has left already is fine."""
+        if self._observer is not None and reader in room.readers:
+            facilitator = reader.facilitator
+            room.leave(reader)
+            if facilitator is not None:
+                self._observer.went(room, facilitator)
+        else:
+            room.leave(reader)
         self._linger_if_idle(room)
 
     # link.LinkListener
@@ -142,8 +171,7 @@ class Hub:
             return
         publication = Publication.of_payload(payload)
         self._metrics.publications.add()
-        if publication.position is None and not self._is_fit_to_forward(room, payload):
-            self._metrics.dropped_publications.add()
+        if publication.position is None and not self._is_to_be_forwarded(room, payload):
             return
         if room.receive(publication):
             self._to_flush.add(room)
@@ -171,6 +199,8 @@ class Hub:
         self._link_up.set()
         for room in self._rooms.values():
             room.mend()
+        if self._observer is not None:
+            self._observer.link_up()
 
     # room.Source
 
@@ -245,22 +275,43 @@ class Hub:
             deliveries += room.flush()
         self._metrics.deliveries.add(deliveries)
 
-    def _is_fit_to_forward(self, room: Room, payload: bytes) -> bool:
-        """Check a plain PUBLISH, once for all who will get it: a JSON object of a bounded size."""
+    def _note_came(self, room: Room, reader: Reader) -> None:
+        if self._observer is not None and (facilitator := reader.facilitator) is not None:
+            self._observer.came(room, facilitator)
+
+    def _is_to_be_forwarded(self, room: Room, payload: bytes) -> bool:
+        """Look at a plain PUBLISH, once for all who will get it, if anybody."""
+        message = self._checked(room, payload)
+        if message is None:
+            self._metrics.dropped_publications.add()
+            return False
+        match message.get("type"):
+            case "report":
+                # From an agent to the relays.
+                if self._observer is not None:
+                    self._observer.report_wanted(room)
+                return False
+            case "presence" if self._observer is not None:
+                room.show_presence(payload)
+                return False
+        return True
+
+    def _checked(self, room: Room, payload: bytes) -> dict[str, Any] | None:
+        """Return a plain PUBLISH that is fit to be forwarded: a JSON object of a bounded size."""
         limit = self._settings.max_publication_bytes
         if len(payload) > limit:
             room.log.warning("publication dropped: too large", bytes=len(payload), limit=limit)
-            return False
+            return None
         try:
             value = orjson.loads(payload)
         except orjson.JSONDecodeError as error:
             room.log.warning("publication dropped: not JSON", error=error.msg)
-            return False
+            return None
         if not isinstance(value, dict):
             room.log.warning("publication dropped: not a JSON object")
-            return False
+            return None
         if "position" in value:
             # Only publish.lua gives positions; a client would take this one for real.
             room.log.warning("publication dropped: it claims a position")
-            return False
-        return True
+            return None
+        return value

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 import orjson
 import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 
 def configure_logs(level_name: str = "info", log_format: str = "auto") -> None:
@@ -59,6 +63,29 @@ def configure_logs(level_name: str = "info", log_format: str = "auto") -> None:
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """Return a logger for lines with fields; ask when the program runs, not when it is imported.
+
+    In a program that has set up neither our logging nor structlog, an agent that uses the SDK, lines
+    go to the standard library's logging, where warnings show and the rest does not: nothing of ours
+    may appear in between what such a program prints.
+    """
+    logger: FilteringBoundLogger
+    if structlog.is_configured():
+        logger = structlog.get_logger(name)
+    else:
+        logger = structlog.wrap_logger(
+            logging.getLogger(name),
+            processors=[
+                structlog.stdlib.filter_by_level,
+                structlog.processors.format_exc_info,
+                structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True),
+            ],
+            wrapper_class=structlog.stdlib.BoundLogger,
+        )
+    return logger
 
 
 class _Lines:

@@ -36,6 +36,8 @@ class Message(BaseModel):
 
     # First here, so that it is the first field of the JSON too.
     type: str
+    # Where it stands in its session's log, in what is read from there; Redis gives it.
+    position: str | None = None
 
     def to_json(self) -> bytes:
         """Return the message as one line of JSON, without the fields that are not set.
@@ -57,7 +59,11 @@ class _Published(Message):
 
 
 class Hint(_Published):
-    """A hint for the facilitator."""
+    """A hint for the facilitator.
+
+    ``began`` is the position at which a streaming hint first appeared; the script that replaces its
+    pieces by the text so far says it.
+    """
 
     type: Literal["hint"] = "hint"
     text: str
@@ -68,13 +74,18 @@ class Hint(_Published):
     reply_to: str | None = None
     expires_at: Timestamp | None = None
     meta: dict[str, Any] | None = None
+    began: str | None = None
 
 
 class Append(Message):
-    """Text that is added to the end of a streaming hint; the last one carries ``status``."""
+    """Text that is added to the end of a streaming hint; the last one carries ``status``.
+
+    ``at`` is the length of the text that it continues, in UTF-16 code units.
+    """
 
     type: Literal["append"] = "append"
     id: MessageId
+    at: Annotated[int, Field(ge=0)] | None = None
     text: str
     status: Literal["complete", "cancelled", "interrupted"] | None = None
 
@@ -89,11 +100,13 @@ class Transcript(_Published):
 
 
 class Feedback(_Published):
-    """What a facilitator did with a hint."""
+    """What a facilitator did with a hint, or took back."""
 
     type: Literal["feedback"] = "feedback"
     hint: MessageId
-    action: Literal["used", "dismissed", "helpful", "unhelpful", "pinned", "unpinned"]
+    action: Literal[
+        "used", "dismissed", "restored", "helpful", "unhelpful", "unrated", "pinned", "unpinned"
+    ]
     by: str | None = None
 
 
@@ -105,6 +118,13 @@ class Command(_Published):
     hint: MessageId | None = None
     text: str | None = None
     by: str | None = None
+
+
+class Seen(Message):
+    """Hints that were on a facilitator's visible screen for a second."""
+
+    type: Literal["seen"] = "seen"
+    hints: Annotated[list[MessageId], Field(min_length=1, max_length=100)]
 
 
 class Presence(Message):
@@ -126,6 +146,7 @@ class Error(Message):
     id: MessageId | None = None
     code: str | None = None
     ref: str | None = None
+    retry_after_ms: Annotated[int, Field(ge=0)] | None = None
 
 
 class Connection(Message):
@@ -133,7 +154,8 @@ class Connection(Message):
 
     ``recovered`` is True when everything since the client's position follows, False when some of it
     is gone, None when the client asked for nothing. Unless it is True, ``snapshot`` messages follow;
-    when they have all arrived, the client's position is ``position``.
+    when they have all arrived, the client's position is ``position``. ``you`` is who the client is to
+    others.
     """
 
     type: Literal["connection"] = "connection"
@@ -143,10 +165,14 @@ class Connection(Message):
     recovered: bool | None
     snapshot: Annotated[int, Field(ge=0)] = 0
     heartbeat_s: Annotated[float, Field(gt=0)]
+    you: str | None = None
 
     def to_json(self) -> bytes:
-        """Return the message as JSON; null is a value here, so no field is left out."""
-        return orjson.dumps(self.model_dump())
+        """Return the message as JSON; null is a value here, so only ``you`` is left out."""
+        fields = self.model_dump()
+        if self.you is None:
+            del fields["you"]
+        return orjson.dumps(fields)
 
 
 class Heartbeat(Message):
@@ -182,13 +208,13 @@ class Ping(Message):
 
 
 AnyMessage = (
-    Hint | Append | Transcript | Feedback | Command | Presence | Error | Connection | Heartbeat
-    | Ack | Drain | Ping
+    Hint | Append | Transcript | Feedback | Command | Seen | Presence | Error | Connection
+    | Heartbeat | Ack | Drain | Ping
 )  # fmt: skip
 
 # What a producer may publish, and what a facilitator may send.
 Publishable = Hint | Append | Transcript | Error
-Inbound = Feedback | Command | Ping
+Inbound = Feedback | Command | Seen | Ping
 
 _M = TypeVar("_M")
 
@@ -202,7 +228,7 @@ def parse_message(data: bytes | str) -> AnyMessage:
     Raises:
         InvalidMessage: for text that is not a JSON object, an unknown type, or a wrong field.
     """
-    return _validated(_ANY, _parse_object(data))
+    return _validated(_ANY, parse_object(data))
 
 
 def parse_inbound(data: bytes | str) -> Inbound:
@@ -211,7 +237,12 @@ def parse_inbound(data: bytes | str) -> Inbound:
     Raises:
         InvalidMessage: as ``parse_message``, and for types that only a relay or producer may send.
     """
-    return _validated(_INBOUND, _parse_object(data))
+    return check_inbound(parse_object(data))
+
+
+def check_inbound(fields: dict[str, Any]) -> Inbound:
+    """Do what ``parse_inbound`` does with a message whose JSON has been read."""
+    return _validated(_INBOUND, fields)
 
 
 def check_size(payload: bytes, max_bytes: int) -> None:
@@ -224,7 +255,12 @@ def check_size(payload: bytes, max_bytes: int) -> None:
         raise MessageTooLarge(len(payload), max_bytes)
 
 
-def _parse_object(data: bytes | str) -> dict[str, Any]:
+def parse_object(data: bytes | str) -> dict[str, Any]:
+    """Read a JSON object, of whatever type.
+
+    Raises:
+        InvalidMessage: for anything else.
+    """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -259,6 +295,6 @@ def explain(error: ValidationError) -> InvalidMessage:
 
 
 _TYPE_NAMES = (
-    "hint", "append", "transcript", "feedback", "command", "presence", "error", "connection",
-    "heartbeat", "ack", "drain", "ping",
+    "hint", "append", "transcript", "feedback", "command", "seen", "presence", "error",
+    "connection", "heartbeat", "ack", "drain", "ping",
 )  # fmt: skip

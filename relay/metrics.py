@@ -80,6 +80,22 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.acked = Counter(
+            "hint_relay_acked_messages",
+            "Messages of facilitators that were published and acknowledged, by type.",
+            ["type"],
+            registry=self.registry,
+        )
+        self.presence_told = Tally(
+            "hint_relay_presence_told",
+            "Times that this worker told a session who is watching.",
+            registry=self.registry,
+        )
+        self.interrupted_hints = Tally(
+            "hint_relay_interrupted_hints",
+            "Streaming hints that this worker ended because their producer had died.",
+            registry=self.registry,
+        )
         self.log_reads = Tally(
             "hint_relay_log_reads", "Reads of a session's log.", registry=self.registry
         )

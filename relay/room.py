@@ -4,72 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
-import structlog
+from typing import TYPE_CHECKING, Protocol
 
 from relay.backoff import full_jitter_s
-from relay.errors import BrokerError
+from relay.errors import BrokerError, BrokerUnavailable
 from relay.feed import Backlog, Feed, FeedState, Filled, Received
-from relay.snapshot import fold
+from relay.hint_index import HintIndex
+from relay.logs import get_logger
+from relay.publication import Publication
+from relay.reader import Fresh, Welcome
+from relay.snapshot import fold, join_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from structlog.typing import FilteringBoundLogger
 
     from relay.close_codes import CloseCode
     from relay.log_slice import LogSlice
     from relay.position import Position
-    from relay.publication import Publication
-
-
-class Welcome(NamedTuple):
-    """Where a reader starts: what it gets first, and its cursor for what comes after.
-
-    Attributes:
-        position: the session's newest position at this moment; None when it has no log.
-        backlog: what comes before live publications.
-        cursor: where live publications begin in the feed's ring.
-        generation: the feed's; another one later means that a new welcome is on its way.
-    """
-
-    position: Position | None
-    backlog: Backlog
-    cursor: int
-    generation: int
-
-
-class Fresh(NamedTuple):
-    """Publications that have just come, ready to be written to everybody who stands before them.
-
-    Attributes:
-        begin: the cursor before the first.
-        end: the cursor behind the last.
-        frames: all of them as WebSocket frames, joined.
-    """
-
-    begin: int
-    end: int
-    frames: bytes
-
-
-class Reader(Protocol):
-    """What a room asks of a connection. No call may block, raise, or leave the room."""
-
-    generation: int
-
-    def wake(self, fresh: Fresh) -> bool:
-        """There is something after your cursor: ``fresh``, if you stand at its ``begin``.
-
-        Returns whether you took just that; what you take otherwise you count yourself.
-        """
-
-    def restart(self, welcome: Welcome) -> None:
-        """The log was lost or rolled back: tell your client, and go on from here."""
-
-    def end(self, code: CloseCode) -> None:
-        """Close with this code; the client will find another relay."""
+    from relay.reader import Facilitator, Reader
 
 
 class Source(Protocol):
@@ -107,8 +62,8 @@ class Room:
     """
 
     __slots__ = (
-        "_chunks", "_flushed", "_folded", "_mending", "_reads", "_request_flush", "_source", "_whole",
-        "feed", "joining", "readers", "session",
+        "_chunks", "_flushed", "_folded", "_hints", "_mending", "_reads", "_request_flush", "_source",
+        "_whole", "feed", "joining", "presence", "readers", "session",
     )  # fmt: skip
 
     def __init__(
@@ -118,6 +73,8 @@ class Room:
         self.feed = feed
         self.readers: set[Reader] = set()
         self.joining = 0
+        # Not in the ring: it would take the place of what is kept, and only the newest counts.
+        self.presence: Publication | None = None
         self._source = source
         self._request_flush = request_flush
         self._mending: asyncio.Task[None] | None = None
@@ -131,11 +88,13 @@ class Room:
         self._chunks: dict[int, Fresh] = {}
         # The newest folded snapshot and what it was folded from: who joins next wants the same.
         self._folded: tuple[Backlog, Backlog] | None = None
+        # Made when somebody first says something about a hint.
+        self._hints: HintIndex | None = None
 
     @property
     def log(self) -> FilteringBoundLogger:
         """A logger that names the session; made when needed, most rooms never say anything."""
-        log: FilteringBoundLogger = structlog.get_logger("relay.room").bind(session=self.session)
+        log: FilteringBoundLogger = get_logger("relay.room").bind(session=self.session)
         return log
 
     @property
@@ -265,11 +224,53 @@ class Room:
         return self._welcome(backlog)
 
     def leave(self, reader: Reader) -> None:
-        """Let a reader go; one that has left already is fine."""
+        """Let a reader go."""
         self.readers.discard(reader)
         if not self.readers:
             # Kept for those who are behind.
             self._chunks.clear()
+
+    def facilitators(self) -> Iterator[Facilitator]:
+        """Yield those readers who are somebody."""
+        for reader in self.readers:
+            if (facilitator := reader.facilitator) is not None:
+                yield facilitator
+
+    def names(self) -> frozenset[str]:
+        """Return the names of all facilitators, each once."""
+        return frozenset(facilitator.name for facilitator in self.facilitators())
+
+    def show_presence(self, message: bytes) -> None:
+        """Show all facilitators who is watching; each who has seen just that is passed over."""
+        presence = self.presence
+        if presence is None or presence.payload != message:
+            presence = self.presence = Publication(None, message)
+        for facilitator in self.facilitators():
+            facilitator.show_presence(presence)
+
+    async def known_hints(self, ids: AbstractSet[str]) -> set[str]:
+        """Return those hints that the session has, of the ids that are given.
+
+        The log is read only when the ring alone can't tell; who asks at the same time shares a read.
+
+        Raises:
+            BrokerError: when the log can't be read.
+        """
+        if self._hints is None:
+            self._hints = HintIndex()
+        index = self._hints
+        index.scan(self.feed)
+        known = index.known(ids)
+        is_certain = index.is_complete and self.feed.state is FeedState.LIVE
+        if len(known) == len(ids) or is_certain:
+            return known
+        read = self._start_read(None)
+        # Not awaited itself: when the room is closed the read is cancelled, and we are not.
+        await asyncio.wait({read})
+        if read.cancelled():
+            raise BrokerUnavailable("the session was closed meanwhile")
+        index.take_log(read.result().publications, self.feed)
+        return index.known(ids)
 
     # Inside
 
@@ -331,14 +332,17 @@ class Room:
 
     async def _read_once(self, after: Position | None) -> LogSlice:
         """Read a stretch of the log; who wants the same stretch at the same time shares one read."""
+        # Shielded: one reader that leaves must not take the read from the others.
+        return await asyncio.shield(self._start_read(after))
+
+    def _start_read(self, after: Position | None) -> asyncio.Task[LogSlice]:
         task = self._reads.get(after)
         # A finished one may stand here for a moment, until its callback has run.
         if task is None or task.done():
             task = asyncio.create_task(self._source.read(self.session, after))
             self._reads[after] = task
             task.add_done_callback(lambda task: self._read_done(after, task))
-        # Shielded: one reader that leaves must not take the read from the others.
-        return await asyncio.shield(task)
+        return task
 
     def _read_done(self, after: Position | None, task: asyncio.Task[LogSlice]) -> None:
         if self._reads.get(after) is task:
@@ -420,9 +424,9 @@ class Room:
         return Welcome(self.feed.head, backlog, self.feed.end, self.feed.generation)
 
     def _compact(self, backlog: Backlog, replay: int | None) -> Backlog:
-        """Fold a snapshot, and cut it to what is wanted; what was recovered goes out as it was."""
+        """Fold a snapshot, and cut it to what is wanted; in what was recovered join hints' pieces."""
         if backlog.recovered:
-            return backlog
+            return Backlog(True, join_pieces(backlog.publications))
         if self._folded is None or self._folded[0].publications != backlog.publications:
             folded = backlog._replace(publications=fold(backlog.publications))
             self._folded = (backlog, folded)

@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     max_inbound_bytes: int = Field(
         16 * 1024, ge=256, description="Largest message that a facilitator may send."
     )
+    inbound_per_s: float = Field(
+        10.0, gt=0, description="Messages a second that a facilitator may send, for long."
+    )
+    inbound_burst: int = Field(
+        20, ge=1, description="Messages that a facilitator may send at once, after a silence."
+    )
     max_publication_bytes: int = Field(
         64 * 1024, ge=1024, description="Largest publication; larger ones are refused or dropped."
     )
@@ -69,10 +75,14 @@ class Settings(BaseSettings):
     )
 
     log_messages: int = Field(
-        1000, ge=1, description="Messages of a session that `hint` keeps in Redis (approximately)."
+        1000,
+        ge=1,
+        description="Messages of a session that are kept in Redis, approximately; as publishers have it.",
     )
     log_ttl_s: int = Field(
-        24 * 3600, ge=1, description="Seconds after its newest message that `hint` keeps a session."
+        24 * 3600,
+        ge=1,
+        description="Seconds that a session is kept after its newest message; as publishers have it.",
     )
     dedupe_s: int = Field(
         300, ge=1, description="Seconds in which `hint` publishes a message id only once."

@@ -48,6 +48,47 @@ def fold(publications: Sequence[Publication]) -> tuple[Publication, ...]:
     return _written(folded)
 
 
+def join_pieces(publications: Sequence[Publication]) -> tuple[Publication, ...]:
+    """Put the pieces of a streaming hint that stand next to one another into one message each.
+
+    For somebody who catches up: after each message, its reader has exactly what was published up to
+    that message's position, as with the pieces themselves. So it may be cut off anywhere.
+
+    Pure. The cost is one parse of each piece, and none when there are none.
+    """
+    if not any(_MARKS[0] in publication.payload for publication in publications):
+        return tuple(publications)
+    joined: list[Publication] = []
+    run: dict[str, Any] | None = None
+    count = 0
+
+    def end_run() -> None:
+        if run is not None and count > 1:
+            joined[-1] = Publication.of_payload(orjson.dumps(run))
+
+    for publication in publications:
+        match _parse(publication):
+            case {"type": "append", "id": str(key), "text": str(text)} as piece if (
+                run is not None and run["id"] == key
+            ):
+                count += 1
+                joined[-1] = publication
+                run["text"] += text
+                run["position"] = piece.get("position")
+                if isinstance(piece.get("status"), str):
+                    run["status"] = piece["status"]
+                continue
+            case {"type": "hint" | "append", "id": str(), "text": str()} as message:
+                end_run()
+                run, count = message, 1
+            case _:
+                end_run()
+                run, count = None, 0
+        joined.append(publication)
+    end_run()
+    return tuple(joined)
+
+
 def _in_place(
     message: dict[str, Any], known: dict[str, dict[str, Any]], key: str
 ) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from relay.embedded import EmbeddedBroker
 from tests.support.redis import RedisServer
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Let the processes that tests start hear SIGINT.
+    """Let the processes that tests start hear SIGINT, and tests read log lines.
 
-    A shell starts background jobs with SIGINT ignored, and children inherit that.
+    A shell starts background jobs with SIGINT ignored, and children inherit that. Log lines are
+    structlog's as soon as somebody has set it up.
     """
+    structlog.configure()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

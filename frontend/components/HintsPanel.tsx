@@ -1,16 +1,19 @@
 "use client";
 
 import { ArrowUp } from "lucide-react";
-import { Fragment, useCallback, useId, useMemo, useRef, useState } from "react";
+import { Fragment, memo, useCallback, useId, useMemo, useRef, useState } from "react";
+import { useHintKeys } from "@/hooks/useHintKeys";
+import { useInSight } from "@/hooks/useInSight";
 import { useNow } from "@/hooks/useNow";
 import { useUnseen } from "@/hooks/useUnseen";
 import { type Away, NOTHING_MISSED } from "@/lib/relay/away";
 import type { ConnectionStatus } from "@/lib/relay/client";
-import { type Hint, isSpent } from "@/lib/relay/hint";
+import { type Hint, isShown, isSpent } from "@/lib/relay/hint";
+import type { MarkAction } from "@/lib/relay/marks";
 import { AwayAnnouncer } from "./AwayAnnouncer";
 import { AwayDivider } from "./AwayDivider";
 import { HintAnnouncer } from "./HintAnnouncer";
-import { HintCard } from "./HintCard";
+import { HintCard, type HintRank } from "./HintCard";
 import { HintsEmpty } from "./HintsEmpty";
 import { MoreButton } from "./MoreButton";
 import { StatusDot } from "./StatusDot";
@@ -21,25 +24,40 @@ interface HintsPanelProps {
   readonly status: ConnectionStatus;
   readonly away?: Away;
   readonly onDismissAway?: () => void;
+  /** The relay's name for the reader. */
+  readonly you?: string | null;
+  readonly onToggle?: (hint: string, action: MarkAction) => void;
+  readonly onStop?: (hint: string) => void;
+  readonly onSight?: (hint: string, inSight: boolean) => void;
 }
 
 // Closer to the top than this, the reader is taken to be looking at the newest hint.
 const TOP_PX = 24;
+const ignore = () => {};
 
 /** The hints, the newest first and largest; what is older or spent steps back. */
-export function HintsPanel({
-  hints,
+export const HintsPanel = memo(function HintsPanel({
+  hints: all,
   status,
   away = NOTHING_MISSED,
-  onDismissAway = () => {},
+  onDismissAway = ignore,
+  you = null,
+  onToggle = ignore,
+  onStop = ignore,
+  onSight = ignore,
 }: HintsPanelProps) {
   const titleId = useId();
+  const hints = useMemo(() => all.filter(isShown), [all]);
+  const list = useRef<HTMLOListElement>(null);
   const scroller = useRef<HTMLDivElement>(null);
   const [atTop, setAtTop] = useState(true);
   const nowS = useNow(hints.length > 0);
   const ids = useMemo(() => hints.map((hint) => hint.id), [hints]);
   const unseen = useUnseen(ids, atTop);
   const newestFirst = useMemo(() => hints.toReversed(), [hints]);
+
+  const keys = useHintKeys({ list, hints: newestFirst, onToggle, onStop });
+  const observe = useInSight(scroller, onSight);
 
   const newestMissed = newestFirst.findIndex((hint) => away.hints.has(hint.id));
 
@@ -52,14 +70,14 @@ export function HintsPanel({
   }, []);
 
   return (
-    <section aria-labelledby={titleId} className="relative flex min-h-0 min-w-0 flex-col">
+    <section aria-labelledby={titleId} className="relative flex min-h-0 min-w-0 flex-1 flex-col">
       <div className="flex h-13 shrink-0 items-center gap-3 px-4 md:px-6">
         <h2 id={titleId} className="font-semibold text-lg">
           Coach Hints
         </h2>
         <StatusDot status={status} />
       </div>
-      <HintAnnouncer hint={hints.at(-1) ?? null} />
+      <HintAnnouncer hints={hints} />
       <AwayAnnouncer away={away} />
       {hints.length === 0 ? (
         <HintsEmpty status={status} />
@@ -70,9 +88,9 @@ export function HintsPanel({
           // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard.
           tabIndex={0}
           aria-label="Hints, the newest first"
-          className="min-h-0 flex-1 overflow-y-auto overscroll-contain px-4 pb-6 md:px-6"
+          className="min-h-0 flex-1 overflow-y-auto overscroll-contain px-4 pt-1 pb-6 md:px-6"
         >
-          <ol reversed className="mx-auto max-w-4xl">
+          <ol ref={list} reversed onFocus={keys.onFocus} className="mx-auto max-w-4xl">
             {newestFirst.map((hint, index) => {
               const spent = isSpent(hint, nowS);
               const lead = index === 0 && !spent;
@@ -85,9 +103,14 @@ export function HintsPanel({
                   )}
                   <HintCard
                     hint={hint}
-                    rank={lead ? "lead" : spent ? "spent" : index <= 2 ? "recent" : "older"}
+                    rank={rankOf(hint, index, spent)}
                     nowS={lead ? nowS : null}
                     missed={away.hints.has(hint.id)}
+                    you={you}
+                    tabStop={hint.id === keys.tabStop}
+                    observe={observe}
+                    onToggle={onToggle}
+                    onStop={onStop}
                   />
                 </Fragment>
               );
@@ -103,4 +126,10 @@ export function HintsPanel({
       )}
     </section>
   );
+});
+
+function rankOf(hint: Hint, index: number, spent: boolean): HintRank {
+  if (spent) return "spent";
+  if (index === 0) return "lead";
+  return index <= 2 || hint.marks.pin !== null ? "recent" : "older";
 }

@@ -1,4 +1,4 @@
-import { History, TriangleAlert, X } from "lucide-react";
+import { History, type LucideIcon, TriangleAlert, Undo2, X } from "lucide-react";
 import type { Notice } from "@/lib/relay/notice";
 
 interface NoticesProps {
@@ -17,6 +17,12 @@ export function Notices({ notices, onDismiss }: NoticesProps) {
   );
 }
 
+const ICONS: Readonly<Record<Notice["kind"], LucideIcon>> = {
+  error: TriangleAlert,
+  unrecovered: History,
+  undone: Undo2,
+};
+
 interface NoticeRowProps {
   readonly notice: Notice;
   readonly onDismiss: (key: string) => void;
@@ -24,7 +30,7 @@ interface NoticeRowProps {
 
 function NoticeRow({ notice, onDismiss }: NoticeRowProps) {
   const isError = notice.kind === "error";
-  const Icon = isError ? TriangleAlert : History;
+  const Icon = ICONS[notice.kind];
   return (
     <div
       data-testid="notice"
@@ -35,7 +41,8 @@ function NoticeRow({ notice, onDismiss }: NoticeRowProps) {
         aria-hidden="true"
         className={`size-5 shrink-0 ${isError ? "text-bad" : "text-ink-soft"}`}
       />
-      <p className="line-clamp-3 min-w-0 flex-1 break-words py-1.5">
+      {/* No padding: the next line would be seen in it, cut off. */}
+      <p className="my-1.5 line-clamp-4 min-w-0 flex-1 break-words">
         {isError && <span className="sr-only">Error: </span>}
         {notice.text}
         {notice.count > 1 && <span className="text-ink-soft"> ({notice.count} times)</span>}

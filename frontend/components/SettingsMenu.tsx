@@ -1,7 +1,8 @@
 "use client";
 
 import { Settings2 } from "lucide-react";
-import { useEffect, useId, useRef, useState } from "react";
+import { useId } from "react";
+import { usePopover } from "@/hooks/usePopover";
 
 interface SettingsMenuProps {
   readonly clearOnReconnect: boolean;
@@ -11,28 +12,7 @@ interface SettingsMenuProps {
 /** The few things that a reader can choose. */
 export function SettingsMenu({ clearOnReconnect, onClearOnReconnect }: SettingsMenuProps) {
   const id = useId();
-  const [open, setOpen] = useState(false);
-  const root = useRef<HTMLDivElement>(null);
-  const button = useRef<HTMLButtonElement>(null);
-
-  useEffect(() => {
-    if (!open) return;
-    const onPointer = (event: PointerEvent) => {
-      if (!root.current?.contains(event.target as Node)) setOpen(false);
-    };
-    const onKey = (event: KeyboardEvent) => {
-      if (event.key !== "Escape") return;
-      setOpen(false);
-      button.current?.focus();
-    };
-    document.addEventListener("pointerdown", onPointer);
-    document.addEventListener("keydown", onKey);
-    return () => {
-      document.removeEventListener("pointerdown", onPointer);
-      document.removeEventListener("keydown", onKey);
-    };
-  }, [open]);
-
+  const { open, toggle, root, button } = usePopover();
   return (
     <div ref={root} className="relative">
       <button
@@ -41,7 +21,7 @@ export function SettingsMenu({ clearOnReconnect, onClearOnReconnect }: SettingsM
         aria-label="Settings"
         aria-expanded={open}
         aria-controls={id}
-        onClick={() => setOpen(!open)}
+        onClick={toggle}
         className="-mr-2 grid size-11 place-items-center rounded-lg text-ink-soft hover:text-ink"
       >
         <Settings2 aria-hidden="true" className="size-5" />

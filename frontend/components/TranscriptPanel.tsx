@@ -1,7 +1,7 @@
 "use client";
 
 import { ChevronDown } from "lucide-react";
-import { useId } from "react";
+import { memo, useId } from "react";
 import { type Away, NOTHING_MISSED } from "@/lib/relay/away";
 import type { Line } from "@/lib/relay/line";
 import { TranscriptList } from "./TranscriptList";
@@ -17,14 +17,16 @@ interface TranscriptPanelProps {
   readonly onDismissAway?: () => void;
 }
 
+const ignore = () => {};
+
 /** What is said, by whom, and when. */
-export function TranscriptPanel({
+export const TranscriptPanel = memo(function TranscriptPanel({
   lines,
   speakers,
   open,
   onToggle,
   away = NOTHING_MISSED,
-  onDismissAway = () => {},
+  onDismissAway = ignore,
 }: TranscriptPanelProps) {
   const id = useId();
   return (
@@ -70,4 +72,4 @@ export function TranscriptPanel({
       </div>
     </section>
   );
-}
+});

@@ -24,6 +24,8 @@ export interface ReconnectingWebSocket extends ConnectionState {
   readonly isConnected: boolean;
   /** Tries now instead of waiting for the next try. */
   readonly retryNow: () => void;
+  /** Connects anew, and asks for all that is kept. */
+  readonly startOver: () => void;
   /** Sends one message; false when there is no connection. */
   readonly send: (message: { readonly type: string }) => boolean;
 }
@@ -78,9 +80,10 @@ export function useWebSocketWithReconnect(
   }, [url, token, environment]);
 
   const retryNow = useCallback(() => client.current?.retryNow(), []);
+  const startOver = useCallback(() => client.current?.startOver(), []);
   const send = useCallback<ReconnectingWebSocket["send"]>(
     (message) => client.current?.send(message) ?? false,
     [],
   );
-  return { ...state, isConnected: state.status === "connected", retryNow, send };
+  return { ...state, isConnected: state.status === "connected", retryNow, startOver, send };
 }

@@ -52,6 +52,12 @@ export function explainProblem(problem: Problem): Explanation {
         text: "Ask them before you come back.",
         canRetry: true,
       };
+    case "too_big":
+      return {
+        title: "The relay ended the connection",
+        text: "What was sent last is too long for it.",
+        canRetry: true,
+      };
     case "ended":
       return { title: "The relay ended the connection", text: detail, canRetry: true };
     case "mixed_content":

@@ -29,11 +29,11 @@ from relay.publication import Publication
 from relay.redis_url import check_redis_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
     from typing import Self
 
-_SCRIPTS = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 
 # One page of a log read: large enough to need few round trips, small enough not to hold Redis up.
 _PAGE = 500
@@ -46,6 +46,14 @@ class Published(NamedTuple):
 
     position: Position
     new: bool
+
+
+class Limits(NamedTuple):
+    """What is kept of a session, in the order of publish.lua's arguments."""
+
+    log_messages: int
+    log_ttl_ms: int
+    dedupe_ms: int
 
 
 class _Page(NamedTuple):
@@ -98,12 +106,16 @@ class Broker:
             protocol=2,
         )
         self._redis = Redis(connection_pool=pool)
-        self._publish = self._redis.register_script(_script("publish"))
-        self._read = self._redis.register_script(_script("read"))
+        self._scripts = {
+            path.stem: self._redis.register_script(path.read_text("utf-8"))
+            for path in _FOLDER.glob("*.lua")
+        }
         self._timeout_s = timeout_s
-        self._limits = (log_messages, round(log_ttl_s * 1000), round(dedupe_s * 1000))
+        self.limits = Limits(log_messages, round(log_ttl_s * 1000), round(dedupe_s * 1000))
 
-    async def publish(self, session: str, message: bytes, message_id: str) -> Published:
+    async def publish(
+        self, session: str, message: bytes, message_id: str, *, dedupe_s: float | None = None
+    ) -> Published:
         """Publish a message once: position, log and live delivery in one atomic step.
 
         Args:
@@ -111,17 +123,21 @@ class Broker:
             message: a JSON object with at least one field and without ``position``.
             message_id: publishing the same id again within the dedupe window changes nothing and
                 returns the position of the first; so a try whose outcome is unknown can be repeated.
+            dedupe_s: another dedupe window than the broker's.
         """
-        async with self._bounded():
-            position, new = await self._publish(
-                keys=[keys.log(session), keys.meta(session), keys.published(session, message_id)],
-                args=[keys.channel(session), message, *self._limits],
-            )
-        return Published(Position.parse(_text(position)), bool(new))
+        limits = self.limits
+        if dedupe_s is not None:
+            limits = limits._replace(dedupe_ms=round(dedupe_s * 1000))
+        position, new = await self.run(
+            "publish",
+            keys=[keys.log(session), keys.meta(session), keys.published(session, message_id)],
+            args=[keys.channel(session), message, *limits],
+        )
+        return Published(Position.parse(text(position)), bool(new))
 
     async def publish_live(self, channel: str, payload: bytes) -> int:
         """Send a payload out without keeping it; returns how many subscribers Redis gave it to."""
-        async with self._bounded():
+        async with self.bounded():
             return await self._redis.publish(channel, payload)
 
     async def read(self, session: str, after: Position | None = None) -> LogSlice:
@@ -151,12 +167,33 @@ class Broker:
                 )
             cursor = page.reached
 
+    async def run(self, script: str, *, keys: list[str], args: list[Any]) -> Any:
+        """Run one of the scripts beside this file, named without its suffix."""
+        async with self.bounded():
+            return await self._scripts[script](keys=keys, args=args)
+
+    async def run_all(self, script: str, calls: Sequence[tuple[list[str], list[Any]]]) -> list[Any]:
+        """Run a script for each pair of keys and arguments, in one round trip.
+
+        When one fails this raises, and others may have been done.
+        """
+        async with self.bounded(), self._redis.pipeline(transaction=False) as pipeline:
+            for names, args in calls:
+                await self._scripts[script](keys=names, args=args, client=pipeline)
+            answers: list[Any] = await pipeline.execute()
+            return answers
+
+    @property
+    def redis(self) -> Redis:
+        """The client, for commands that need no script; use it inside ``bounded``."""
+        return self._redis
+
     async def _read_page(self, session: str, cursor: Position | None) -> _Page:
-        async with self._bounded():
-            answer = await self._read(
-                keys=[keys.log(session), keys.meta(session)],
-                args=["" if cursor is None else str(cursor), _PAGE],
-            )
+        answer = await self.run(
+            "read",
+            keys=[keys.log(session), keys.meta(session)],
+            args=["" if cursor is None else str(cursor), _PAGE],
+        )
         head, floor, ended, from_beginning, reached, payloads = answer
         publications = map(Publication.of_payload, payloads)
         return _Page(
@@ -170,11 +207,11 @@ class Broker:
 
     async def ping(self) -> None:
         """Make one round trip."""
-        async with self._bounded():
+        async with self.bounded():
             await cast("Any", self._redis.ping())
 
     @asynccontextmanager
-    async def _bounded(self) -> AsyncIterator[None]:
+    async def bounded(self) -> AsyncIterator[None]:
         """Bound what is done inside in time, and turn its exceptions into ours."""
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -215,19 +252,16 @@ class Broker:
         await self.close()
 
 
-def _script(name: str) -> str:
-    return (_SCRIPTS / f"{name}.lua").read_text("utf-8")
-
-
 def _entry_id(value: bytes | str) -> Position | None:
     """Read a stream entry's id, which is a position but for a floor before the first one."""
     if not value:
         return None
-    epoch, _, offset = _text(value).partition("-")
+    epoch, _, offset = text(value).partition("-")
     return Position(int(epoch), int(offset))
 
 
-def _text(value: bytes | str) -> str:
+def text(value: bytes | str) -> str:
+    """Return an answer of Redis as text."""
     return value.decode() if isinstance(value, bytes) else value
 
 

@@ -34,6 +34,35 @@ def published(session: str, message_id: str) -> str:
     return f"{{hints:{session}}}:id:{message_id}"
 
 
+def streaming_hint(session: str, hint_id: str) -> str:
+    """Return the key of what is known about a streaming hint: a hash."""
+    return f"{{hints:{session}}}:streaming:{hint_id}"
+
+
+def streaming_text(session: str, hint_id: str) -> str:
+    """Return the key of a streaming hint's text so far, as it stands inside JSON quotes."""
+    return f"{{hints:{session}}}:text:{hint_id}"
+
+
+def presence(session: str) -> str:
+    """Return the key of who is watching: a hash with one field for each worker."""
+    return f"{{hints:{session}}}:presence"
+
+
+def seen(session: str, hint_id: str) -> str:
+    """Return the key of who has seen a hint: a set of names."""
+    return f"{{hints:{session}}}:seen:{hint_id}"
+
+
+def delivered(session: str) -> str:
+    """Return the key of how far each facilitator was served: a hash of names and positions."""
+    return f"{{hints:{session}}}:delivered"
+
+
+LEASES = "hint-relay:leases"
+"""The sorted set of streaming hints, of all sessions, whose producers may have died."""
+
+
 def probe(worker: str) -> str:
     """Return the channel on which one worker proves to itself that its subscription delivers."""
     return f"hint-relay:probe:{worker}"

@@ -8,12 +8,11 @@ from collections import Counter
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-import structlog
-
 from relay.backoff import full_jitter_s
 from relay.broker import keys
 from relay.broker.wire import Address, Wire
 from relay.errors import BrokerError, BrokerUnavailable
+from relay.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +86,7 @@ class Link:
         self._connect_timeout_s = connect_timeout_s
         self._draw = draw
         self._connect_wire = connect_wire
-        self._log = structlog.get_logger("relay.link").bind(redis=str(self._address))
+        self._log = get_logger("relay.link").bind(redis=str(self._address))
 
         self.state = LinkState.DOWN
         self._wire: Subscriber | None = None

@@ -25,10 +25,20 @@ if ARGV[1] ~= '' then
   end
 end
 
-local floor = redis.call('HGET', KEYS[2], 'floor')
+local known = redis.call('HMGET', KEYS[2], 'floor', 'before', 'replaced')
+local floor = known[1]
+if floor and string.sub(floor, -2) == '-0' then
+  -- Nothing was trimmed by us. All that were published, but for the pieces of streaming hints that
+  -- others took the place of, are still here; or somebody else has trimmed the log.
+  local offset = tonumber(string.sub(last[1], string.find(last[1], '-', 1, true) + 1))
+  local published = offset + tonumber(known[2] or '0')
+  local whole_log = published - tonumber(known[3] or '0') == redis.call('XLEN', KEYS[1])
+  floor = whole_log and ''
+end
 if not floor then
-  -- Nothing was trimmed, or the hash was evicted and nobody knows. A log that does not begin with
-  -- number 1 is taken for a trimmed one: better a notice too many than a loss in silence.
+  -- The hash was evicted, or entries were trimmed by others, and nobody knows up to where. A log that
+  -- does not begin with number 1 is taken for a trimmed one: better a notice too many than a loss in
+  -- silence.
   local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1][1]
   local at = string.find(first, '-', 1, true)
   local offset = tonumber(string.sub(first, at + 1))

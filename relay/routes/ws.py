@@ -9,6 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from relay.close_codes import CloseCode
 from relay.errors import RequestError
+from relay.identity import NOBODY, identify
 from relay.position import Position
 from relay.session import check_session
 from relay.socket.asgi_connection import AsgiConnection
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from relay.hub import Hub
-    from relay.room import Reader, Room, Welcome
+    from relay.identity import Identity
+    from relay.reader import Reader, Welcome
+    from relay.room import Room
     from relay.socket.protocol import HandOver
     from relay.socket.serving import Serving
 
@@ -34,6 +37,7 @@ class Request(NamedTuple):
     session: str
     since: Position | None
     replay: int | None
+    who: Identity
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Request:
@@ -53,6 +57,7 @@ class Request(NamedTuple):
             check_session(session),
             None if since is None else Position.parse(since),
             None if replay is None else int(replay),
+            identify(query.get("guest")),
         )
 
 
@@ -83,8 +88,11 @@ class WebSocketEndpoint:
         if hand_over is None:
             await self._serve_over_asgi(websocket, request, client, subprotocol)
             return
+        who = request.who if isinstance(request, Request) else NOBODY
         connection = hand_over(
-            lambda *given: Connection(self._serving, client, *given),
+            lambda response, open_connections: Connection(
+                self._serving, client, response, open_connections, who
+            ),
             subprotocol,
         )
         if connection is None:
@@ -119,10 +127,10 @@ class WebSocketEndpoint:
         except (WebSocketDisconnect, RuntimeError):
             self._serving.records.gone_during_handshake(client)
             return
-        connection = AsgiConnection(websocket, self._serving, client)
         if isinstance(request, RequestError):
-            await connection.refuse(request)
+            await AsgiConnection(websocket, self._serving, client).refuse(request)
             return
+        connection = AsgiConnection(websocket, self._serving, client, request.who)
         joined = await connection.wait_for(
             self._join(connection, request), request.session, timeout_s=self._join_timeout_s
         )

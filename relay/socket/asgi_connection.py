@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocketDisconnect
 
 from relay.close_codes import CloseCode
+from relay.identity import NOBODY
 from relay.messages import Error
 from relay.room import WRITE_BYTES
 from relay.socket.reader import FeedReader
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from starlette.websockets import WebSocket
 
     from relay.errors import RequestError
+    from relay.identity import Identity
     from relay.position import Position
     from relay.publication import Publication
-    from relay.room import Fresh, Room, Welcome
+    from relay.reader import Fresh, Welcome
+    from relay.room import Room
     from relay.socket.serving import Serving
 
 # Answers that wait for a slow peer; with more than these its messages are no longer read.
@@ -36,15 +41,22 @@ class AsgiConnection(FeedReader):
         websocket: accepted.
         serving: shared by all connections of the worker.
         client: the peer's address, for the log.
+        who: whose it is; nobody's when it is only to be refused.
     """
 
     __slots__ = (
-        "_answers", "_began_s", "_client", "_received", "_room_for_answers", "_serving", "_visit",
-        "_wakeup", "_websocket",
+        "_answers", "_began_s", "_client", "_early", "_received", "_room_for_answers", "_serving",
+        "_visit", "_wakeup", "_websocket",
     )  # fmt: skip
 
-    def __init__(self, websocket: WebSocket, serving: Serving, client: str | None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        websocket: WebSocket,
+        serving: Serving,
+        client: str | None,
+        who: Identity = NOBODY,
+    ) -> None:
+        super().__init__(who)
         self._websocket = websocket
         self._serving = serving
         self._client = client
@@ -52,10 +64,12 @@ class AsgiConnection(FeedReader):
         self._began_s = 0.0
         self._received = 0
         self._wakeup = asyncio.Event()
+        # What came before the session was there to be spoken to.
+        self._early: deque[MutableMapping[str, Any]] = deque()
         self._answers: deque[Publication] = deque()
         self._room_for_answers = asyncio.Event()
 
-    # room.Reader
+    # reader.Reader
 
     def wake(self, _fresh: Fresh) -> bool:
         """Wake the sender."""
@@ -73,6 +87,18 @@ class AsgiConnection(FeedReader):
         self.ending = self.ending or code
         self._wakeup.set()
 
+    # reader.Facilitator
+
+    def tell(self, message: Publication) -> None:
+        """Send it behind the answers that wait; what may come here is bounded by the inbox."""
+        self._answers.append(message)
+        self._wakeup.set()
+
+    def show_presence(self, presence: Publication) -> None:
+        """Send it, if it is new."""
+        if self.ask_presence(presence):
+            self._wakeup.set()
+
     # The endpoint's side
 
     async def refuse(self, error: RequestError) -> None:
@@ -88,12 +114,12 @@ class AsgiConnection(FeedReader):
     async def wait_for(
         self, joining: asyncio.Task[tuple[Room, Welcome]], session: str, *, timeout_s: float
     ) -> tuple[Room, Welcome] | None:
-        """Read what the client sends while its join is under way; answers wait for ``serve``.
+        """Read what the client sends while its join is under way; ``serve`` acts on it.
 
         Returns None when the client left or it took too long; the join is cancelled then, and left
         again if it was just done.
         """
-        receiver = asyncio.create_task(self._receive_all())
+        receiver = asyncio.create_task(self._receive_early())
         is_served = False
         code: CloseCode | int = CloseCode.BROKER_LOST
         try:
@@ -186,11 +212,21 @@ class AsgiConnection(FeedReader):
         except TimeoutError:
             self.ask_heartbeat()
 
-    async def _receive_all(self) -> CloseCode | int:
+    async def _receive_early(self) -> CloseCode | int:
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                return int(message.get("code") or CloseCode.ABNORMAL)
+                return _close_code(message)
+            self._early.append(message)
+            if len(self._early) >= _MAX_ANSWERS:
+                # The rest waits in the kernel, until this is cancelled.
+                await asyncio.Event().wait()
+
+    async def _receive_all(self) -> CloseCode | int:
+        while True:
+            message = self._early.popleft() if self._early else await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return _close_code(message)
             self._received += 1
             text: Any = message.get("text")
             answer = self._serving.handle(
@@ -210,3 +246,7 @@ class AsgiConnection(FeedReader):
         except (WebSocketDisconnect, RuntimeError):
             # The peer was faster, or the server has already said it.
             pass
+
+
+def _close_code(message: MutableMapping[str, Any]) -> int:
+    return int(message.get("code") or CloseCode.ABNORMAL)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from websockets.frames import Frame, Opcode
 
 from relay.close_codes import CloseCode
+from relay.identity import NOBODY
 from relay.messages import Error
 from relay.publication import Publication
 from relay.socket.inbound import Ended
@@ -17,8 +18,10 @@ from relay.socket.reader import FeedReader
 
 if TYPE_CHECKING:
     from relay.errors import RequestError
+    from relay.identity import Identity
     from relay.position import Position
-    from relay.room import Fresh, Room, Welcome
+    from relay.reader import Fresh, Welcome
+    from relay.room import Room
     from relay.socket.inbound import Inbound
     from relay.socket.serving import Serving
 
@@ -50,6 +53,7 @@ class Connection(FeedReader, asyncio.Protocol):
         client: the peer's address, for the log.
         response: the answer to the handshake; goes out with the first message, in one write.
         open_connections: the server's set of what it shuts down with itself.
+        who: whose it is; nobody's when it is only to be refused.
     """
 
     __slots__ = (
@@ -61,9 +65,14 @@ class Connection(FeedReader, asyncio.Protocol):
     _transport: asyncio.Transport
 
     def __init__(
-        self, serving: Serving, client: str | None, response: bytes, open_connections: set[Any]
+        self,
+        serving: Serving,
+        client: str | None,
+        response: bytes,
+        open_connections: set[Any],
+        who: Identity = NOBODY,
     ) -> None:
-        super().__init__()
+        super().__init__(who)
         self._unsent = response
         self._serving = serving
         # Offices and load balancers are many at one address.
@@ -135,7 +144,7 @@ class Connection(FeedReader, asyncio.Protocol):
                 self._transport.resume_reading()
             self._handle_waiting()
 
-    # room.Reader
+    # reader.Reader
 
     def wake(self, fresh: Fresh) -> bool:
         """Write what is fresh, or look what is due."""
@@ -156,6 +165,23 @@ class Connection(FeedReader, asyncio.Protocol):
         """Close with this code."""
         if self.ending is None:
             self.ending = code
+            self._pump()
+
+    # reader.Facilitator
+
+    def tell(self, message: Publication) -> None:
+        """Write it now, also to a peer that has been slow: it is little, and bounded by the inbox."""
+        if self.room is not None and not self._is_closing:
+            self._write(message.frame)
+
+    def show_presence(self, presence: Publication) -> None:
+        """Write it, if it is new."""
+        if not self.ask_presence(presence):
+            return
+        if self._is_ready:
+            self._presence_is_due = False
+            self._transport.write(presence.frame)
+        else:
             self._pump()
 
     # heartbeat.Beating

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-import structlog
+from relay.logs import get_logger
 
 # Parts of an interval: few visits at a time, so that thousands of connections never wait for it.
 _SLOTS = 100
@@ -53,7 +53,7 @@ class Heartbeat:
                 beating.beat()
             except Exception:  # noqa: BLE001 - whatever it is
                 # One that fails must not end the heartbeat of all others.
-                structlog.get_logger("relay.socket").exception("a heartbeat failed")
+                get_logger("relay.socket").exception("a heartbeat failed")
 
     async def run(self) -> None:
         """Tick until cancelled; a loop that was held up makes up for what it missed."""

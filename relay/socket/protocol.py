@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from urllib.parse import unquote
 
 import httptools
-import structlog
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from relay.logs import get_logger
 from relay.socket.handshake import Handshake, has_body, is_too_large
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Upgrade(asyncio.Protocol):
         try:
             await self._config.loaded_app(scope, self._receive, self._send)
         except Exception:  # noqa: BLE001 - an app may raise anything
-            structlog.get_logger("relay.socket").exception("the app failed")
+            get_logger("relay.socket").exception("the app failed")
         if not self._is_handed_over:
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, [], b"")
 

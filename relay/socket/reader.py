@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from relay.close_codes import CloseCode
 from relay.feed import count_within
+from relay.identity import NOBODY, Identity
 from relay.messages import Connection as ConnectionMessage
 from relay.messages import Heartbeat as HeartbeatMessage
 from relay.publication import Publication
 from relay.room import WRITE_BYTES
 
 if TYPE_CHECKING:
-    from relay.room import Room, Welcome
+    from relay.inbox import Sending
+    from relay.position import Position
+    from relay.reader import Welcome
+    from relay.room import Room
 
 
-class FeedReader:
+class FeedReader(ABC):
     """A cursor into a room's feed, and what has to be said before what lies behind it.
 
-    The order is: the ``connection`` message, the backlog, publications, a heartbeat. A new welcome
+    The order is: the ``connection`` message, the backlog, publications, who is watching, a heartbeat.
+    A new welcome
     puts everything back to its beginning. No queue: a slow reader keeps only its cursor, and when the
     ring has moved past that, ``ending`` becomes TOO_SLOW.
 
     Attributes:
+        name: who it is to others.
+        has_lasting_name: see ``Identity``.
         room: None until the first welcome.
         ending: the code to close with, once what has been taken is sent.
+        sending: what is remembered of somebody who has sent something; the inbox's.
     """
 
     __slots__ = (
-        "_backlog", "_backlog_at", "_heartbeat_is_due", "_sent_before", "_welcome", "cursor", "ending",
-        "generation", "room",
+        "_backlog", "_backlog_at", "_heartbeat_is_due", "_presence", "_presence_is_due",
+        "_sent_before", "_welcome", "cursor", "ending", "generation", "has_lasting_name", "name",
+        "room", "sending",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, who: Identity = NOBODY) -> None:
+        # Not as one object: that would be 72 bytes more for each connection.
+        self.name, self.has_lasting_name = who
+        self.sending: Sending | None = None
         self.room: Room | None = None
         self.generation = -1
         self.cursor = 0
@@ -41,6 +54,9 @@ class FeedReader:
         self._backlog: tuple[Publication, ...] = ()
         self._backlog_at = 0
         self._heartbeat_is_due = False
+        # What was shown last, or will be.
+        self._presence: Publication | None = None
+        self._presence_is_due = False
         # sent = cursor + this: so the hot path has no second number to count.
         self._sent_before = 0
 
@@ -48,6 +64,30 @@ class FeedReader:
     def sent(self) -> int:
         """How many publications it was given."""
         return self.cursor + self._sent_before
+
+    @property
+    def who(self) -> Identity:
+        """Whose connection it is."""
+        return Identity(self.name, self.has_lasting_name)
+
+    @property
+    def facilitator(self) -> FeedReader | None:
+        """Itself, when it is somebody."""
+        return self if self.name else None
+
+    def delivered(self) -> Position | None:
+        """Return the newest position that was taken; None when none was, or nobody knows any more."""
+        room = self.room
+        if room is None or self._welcome is not None:
+            return None
+        if self._backlog:
+            positions = [one.position for one in self._backlog[: self._backlog_at]]
+            return positions[-1] if positions else None
+        return room.feed.position_before(self.cursor)
+
+    @abstractmethod
+    def tell(self, message: Publication) -> None:
+        """Send something beside the feed; see ``reader.Facilitator``. Every kind of socket has its way."""
 
     def start(self, room: Room, welcome: Welcome) -> None:
         """Begin to read a room."""
@@ -60,6 +100,21 @@ class FeedReader:
     def ask_heartbeat(self) -> None:
         """Send a heartbeat after all that is due now; several that were asked for are one."""
         self._heartbeat_is_due = True
+
+    def ask_presence(self, presence: Publication) -> bool:
+        """Send who is watching after all that is due now; of several only the newest.
+
+        Returns whether there is something to be sent: it is not what was sent last.
+        """
+        if presence is self._presence:
+            return False
+        self._presence = presence
+        self._presence_is_due = True
+        return True
+
+    @abstractmethod
+    def show_presence(self, presence: Publication) -> None:
+        """Send who is watching; see ``reader.Facilitator``. Every kind of socket has its way."""
 
     def take(self, max_bytes: int, heartbeat_s: float) -> list[Publication]:
         """Return what is to be sent next, and note it as sent; empty when nothing is due.
@@ -84,6 +139,9 @@ class FeedReader:
                 return []
             self.cursor += len(unread)
             taken = unread
+        if not taken and self._presence_is_due and self._presence is not None:
+            self._presence_is_due = False
+            return [self._presence]
         if not taken and self._heartbeat_is_due:
             # After all publications: a heartbeat tells what the client must have by now.
             self._heartbeat_is_due = False
@@ -126,6 +184,7 @@ class FeedReader:
             recovered=backlog.recovered,
             snapshot=0 if backlog.recovered else len(backlog.publications),
             heartbeat_s=heartbeat_s,
+            you=self.name or None,
         )
         return Publication(None, message.to_json())
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import structlog
-
 from relay.close_codes import CloseCode
+from relay.errors import RateLimited
+from relay.logs import get_logger
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from relay.errors import InvalidMessage, RequestError
+    from relay.errors import RequestError
     from relay.metrics import Metrics
     from relay.position import Position
-    from relay.room import Welcome
+    from relay.reader import Welcome
 
 _KNOWN_CODES = frozenset(map(int, CloseCode))
 
@@ -28,7 +28,7 @@ class Records:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._log: FilteringBoundLogger = structlog.get_logger("relay.ws")
+        self._log: FilteringBoundLogger = get_logger("relay.ws")
 
     def gone_during_handshake(self, client: str | None) -> None:
         """Note somebody who left before the WebSocket was open."""
@@ -102,12 +102,15 @@ class Records:
         )
 
     def inbound(self) -> None:
-        """Count a message that could be read."""
+        """Count a message that was taken; those that are to be published are the inbox's to count."""
         self._metrics.inbound.labels("ok").inc()
 
-    def bad_inbound(self, visit: int, client: str | None, error: InvalidMessage) -> None:
-        """Note a message that could not."""
+    def refused_inbound(self, visit: int, client: str | None, error: RequestError) -> None:
+        """Note a message that was not."""
         self._metrics.inbound.labels(error.code).inc()
+        if isinstance(error, RateLimited):
+            # There are too many of them already.
+            return
         self._log.info("bad message", connection=_name(visit), client=client, error=str(error))
 
     def delivered(self, count: int) -> None:

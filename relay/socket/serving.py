@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
-from relay.errors import InvalidMessage
-from relay.messages import Error, Ping, parse_inbound
-from relay.publication import Publication
+from relay.contribution import Contribution, Sighting, ref_of, refuse_what_the_relay_sets
+from relay.errors import InvalidMessage, RequestError
+from relay.inbox import error_answer
+from relay.messages import Ping, Seen, check_inbound, parse_object
 from relay.socket.heartbeat import Heartbeat
 from relay.socket.inbound import Inbound
 from relay.socket.records import Records
 
 if TYPE_CHECKING:
     from relay.hub import Hub
+    from relay.inbox import Inbox
     from relay.metrics import Metrics
+    from relay.publication import Publication
     from relay.settings import Settings
     from relay.socket.reader import FeedReader
 
 
 class Serving:
-    """The hub, the records, the heartbeat and the parser; one for each worker.
+    """The hub, the inbox, the records, the heartbeat and the parser; one for each worker.
 
     Attributes:
         inbound: an ``Inbound`` at rest, for whoever receives something.
     """
 
-    __slots__ = ("_max_inbound_bytes", "heartbeat", "heartbeat_s", "hub", "inbound", "records")
+    __slots__ = (
+        "_max_inbound_bytes", "_max_publication_bytes", "heartbeat", "heartbeat_s", "hub", "inbound",
+        "inbox", "records",
+    )  # fmt: skip
 
-    def __init__(self, hub: Hub, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, hub: Hub, inbox: Inbox, settings: Settings, metrics: Metrics) -> None:
         self.hub = hub
+        self.inbox = inbox
         self.records = Records(metrics)
         self.heartbeat_s = settings.heartbeat_s
         self.heartbeat = Heartbeat(settings.heartbeat_s)
         self._max_inbound_bytes = settings.max_inbound_bytes
+        self._max_publication_bytes = settings.max_publication_bytes
         self.inbound = self.new_inbound()
 
     def new_inbound(self) -> Inbound:
@@ -42,7 +51,9 @@ class Serving:
     def handle(
         self, reader: FeedReader, message: str | bytes, *, visit: int, client: str | None
     ) -> Publication | None:
-        """Act on what a facilitator sent; returns the answer, None when there is none.
+        """Act on what a facilitator sent; returns the answer, None when there is none now.
+
+        What needs Redis is answered later, by ``reader.tell``.
 
         Args:
             reader: the facilitator's.
@@ -50,15 +61,38 @@ class Serving:
             visit: ties the log's lines together; see ``Records``.
             client: the peer's address, for the log.
         """
+        too_many = self.inbox.admit(reader)
+        ref = None
         try:
-            parsed = parse_inbound(_text_of(message))
-        except InvalidMessage as error:
-            self.records.bad_inbound(visit, client, error)
-            return Publication(None, Error(code=error.code, text=str(error)).to_json())
-        self.records.inbound()
-        if isinstance(parsed, Ping):
+            fields = parse_object(_text_of(message))
+            ref = ref_of(fields)
+            if too_many is None:
+                self._take(reader, fields)
+                return None
+        except RequestError as error:
+            refusal = too_many or error
+        else:
+            refusal = too_many
+        self.records.refused_inbound(visit, client, refusal)
+        return error_answer(refusal, ref)
+
+    def _take(self, reader: FeedReader, fields: dict[str, Any]) -> None:
+        message = check_inbound(fields)
+        if isinstance(message, Ping):
             reader.ask_heartbeat()
-        return None
+            self.records.inbound()
+        elif isinstance(message, Seen):
+            refuse_what_the_relay_sets(fields)
+            self.inbox.submit(reader, Sighting(ref_of(fields), frozenset(message.hints)))
+        else:
+            contribution = Contribution.of(
+                fields,
+                message,
+                reader.who,
+                now_s=time.time(),
+                max_bytes=self._max_publication_bytes,
+            )
+            self.inbox.submit(reader, contribution)
 
 
 def _text_of(message: str | bytes) -> str:

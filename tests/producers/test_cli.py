@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from producers import HintPublisher
+from relay.broker.presence import PresenceBoard
+from relay.messages import Append, Command, Feedback
 from relay.position import Position
 from tests.support.client import client
 from tests.support.process import ROOT, Process, free_port
@@ -22,6 +24,9 @@ from tests.support.relay import local_relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from typing import Self
+
+    from tests.support.client import Client
 
 HINT = str(Path(sys.executable).with_name("hint"))
 
@@ -84,7 +89,7 @@ async def publisher(redis_url: str) -> AsyncIterator[HintPublisher]:
 def test_help() -> None:
     """``hint --help`` lists all commands, and each has help of its own."""
     text = _run("--help").stdout.decode()
-    for command in ("send", "transcript", "tail", "history", "replay"):
+    for command in ("send", "stream", "transcript", "tail", "watch", "history", "replay"):
         assert f" {command} " in text
         done = _run(command, "--help")
         assert done.returncode == 0
@@ -246,6 +251,169 @@ async def test_history(publisher: HintPublisher, redis_url: str, session_id: str
     assert done.stdout.decode().count("\n") == 1
 
 
+class Stream:
+    """``hint stream`` behind a pipe, as a shell starts it."""
+
+    def __init__(self, redis_url: str, session: str, *flags: str) -> None:
+        reading, self.writing = os.pipe()
+        self.process = subprocess.Popen(
+            [HINT, "stream", "--redis-url", redis_url, "--session", session, *flags],
+            stdin=reading, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(), cwd=ROOT,
+        )  # fmt: skip
+        os.close(reading)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.close()
+
+    def close(self) -> None:
+        """End the input."""
+        if self.writing >= 0:
+            os.close(self.writing)
+            self.writing = -1
+
+    def outcome(self) -> tuple[int, str, str]:
+        """Wait for the end; returns the exit code and both outputs."""
+        output, errors = self.process.communicate(timeout=15)
+        return self.process.returncode, output.decode(), errors.decode()
+
+
+async def _grown(facilitator: Client, text: str) -> None:
+    """Read until the hint that grows has this text."""
+    got = (await facilitator.next_of("hint"))["text"]
+    while got != text:
+        got += (await facilitator.next_of("append"))["text"]
+        assert text.startswith(got)
+
+
+async def test_stream(redis_url: str, session_id: str) -> None:
+    """``hint stream`` sends what comes while it comes, and prints the position of the whole."""
+    async with local_relay(redis_url) as relay, client(relay.ws_url, session_id) as facilitator:
+        with Stream(redis_url, session_id, "--id", "h-1", "--category", "pacing") as stream:
+            os.write(stream.writing, "\n Ask 🙂".encode())
+            await _grown(facilitator, "Ask 🙂")
+            # The emoji in two halves; no line ends in between.
+            os.write(stream.writing, " what 🙂".encode()[:-2])
+            os.write(stream.writing, "🙂\n".encode()[2:])
+            stream.close()
+            code, output, errors = await asyncio.to_thread(stream.outcome)
+            assert (code, errors) == (0, "")
+    done = await _hint("history", "--redis-url", redis_url, "-s", session_id, "--json")
+    kept = json.loads(done.stdout)
+    assert kept["text"] == "Ask 🙂 what 🙂"
+    assert (kept["id"], kept["category"], kept["status"]) == ("h-1", "pacing", "complete")
+    assert kept["position"] == output.strip()
+
+
+async def test_stream_that_is_cancelled(
+    publisher: HintPublisher, redis_url: str, session_id: str
+) -> None:
+    """A cancelled ``hint stream`` ends with 3 while its input goes on, and the writer gets SIGPIPE."""
+    with Stream(redis_url, session_id, "--id", "h-1") as stream:
+        os.write(stream.writing, b"Ask")
+        async with asyncio.timeout(15):
+            async for message in publisher.listen(session_id, Position(1, 1)):
+                if isinstance(message, Append):
+                    break
+        command = Command(name="cancel", hint="h-1", by="guest-a")
+        await publisher._broker.publish(session_id, command.to_json(), command.id)
+        code, output, errors = await asyncio.to_thread(stream.outcome)
+        assert code == 3
+        assert Position.parse(output.strip()).offset > 1
+        assert "cancelled" in errors
+        with pytest.raises(BrokenPipeError):
+            os.write(stream.writing, b"more")
+
+
+async def test_stream_ends_on_ctrl_c(
+    publisher: HintPublisher, redis_url: str, session_id: str
+) -> None:
+    """Ctrl-C interrupts the hint, says so, and ends with 130."""
+    with Stream(redis_url, session_id) as stream:
+        os.write(stream.writing, b"Ask")
+        async with asyncio.timeout(15):
+            async for message in publisher.listen(session_id, Position(1, 1)):
+                if isinstance(message, Append):
+                    break
+        stream.process.send_signal(signal.SIGINT)
+        code, output, errors = await asyncio.to_thread(stream.outcome)
+        assert (code, output) == (130, "")
+        assert errors.startswith("Interrupted")
+        assert "Traceback" not in errors
+    done = await _hint("history", "--redis-url", redis_url, "-s", session_id)
+    assert "Ask (interrupted)" in done.stdout.decode()
+
+
+def test_stream_of_what_is_not_text(redis_url: str, session_id: str) -> None:
+    """Bytes that are no UTF-8 are one sentence, and the hint is interrupted with what came before."""
+    flags = ("--redis-url", redis_url, "-s", session_id)
+    assert "UTF-8" in _sentence(_run("stream", *flags, stdin=b"Ask" + b" " * 5000 + b"\xff"))
+    assert b"Ask (interrupted)" in _run("history", *flags).stdout
+
+
+def test_stream_of_too_much(redis_url: str, session_id: str) -> None:
+    """A text that outgrows a message is one sentence."""
+    flags = ("--redis-url", redis_url, "-s", session_id)
+    assert "65,536 are allowed" in _sentence(_run("stream", *flags, stdin=b"x" * 70_000))
+
+
+async def test_watch(publisher: HintPublisher, redis_url: str, session_id: str) -> None:
+    """``hint watch`` shows who is there, and what they say of which hint, until Ctrl-C."""
+    await publisher.hint(session_id, "Ask what the letter smelled like.", id="h-1")
+    words = [HINT, "watch", "--redis-url", redis_url, "--session", session_id]
+    environment = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    board = PresenceBoard(publisher._broker)
+    with Process(words, environment) as watch, Process([*words, "--json"], environment) as as_json:
+        await asyncio.to_thread(watch.wait_for_output, "no facilitators")
+        await asyncio.to_thread(as_json.wait_for_output, "presence")
+        await board.report(session_id, "relay-1", {"guest-a"})
+        await asyncio.to_thread(watch.wait_for_output, "1 facilitator")
+        await publisher.hint(session_id, "Slow down.", id="h-2")
+        for said in (
+            Feedback(hint="h-1", action="used", by="guest-a"),
+            Feedback(hint="h-2", action="dismissed", by="guest-a"),
+            Command(name="steer", text="More.", by="guest-a"),
+        ):
+            await publisher._broker.publish(session_id, said.to_json(), said.id)
+        await asyncio.to_thread(watch.wait_for_output, "More.")
+        await asyncio.to_thread(as_json.wait_for_output, "More.")
+        for process in (watch, as_json):
+            process.send(signal.SIGINT)
+            assert await asyncio.to_thread(process.wait) == 130
+            assert "Traceback" not in process.output
+        lines = [line[10:] for line in watch.output.splitlines()]
+        assert lines[1:] == [
+            "watching    no facilitators",
+            "watching    1 facilitator",
+            "feedback    guest-a  used “Ask what the letter smelled like.”",
+            "feedback    guest-a  dismissed “Slow down.”",
+            "command     guest-a  steer: More.",
+        ]
+        messages = [json.loads(line) for line in as_json.output.splitlines()]
+    kinds = [message["type"] for message in messages]
+    assert kinds == ["presence", "presence", "feedback", "feedback", "command"]
+    assert messages[2]["position"].endswith("-3")
+
+
+async def test_tail_of_a_hint_that_grows(
+    publisher: HintPublisher, redis_url: str, session_id: str
+) -> None:
+    """``hint tail`` shows that a hint is being written, and all of it when it ends."""
+    with Tail(redis_url, session_id) as tail:
+        await asyncio.to_thread(tail.wait_for_output, "waiting for hints")
+        async with publisher.stream_hint(session_id) as hint:
+            await asyncio.to_thread(tail.wait_for_output, "still being written")
+            await hint.append("Ask ")
+            await asyncio.sleep(0.1)
+            await hint.append("what.")
+        await asyncio.to_thread(tail.wait_for_output, "Ask what.")
+        assert tail.output.count("Ask") == 1
+
+
 async def test_history_that_is_gone(
     publisher: HintPublisher, redis_url: str, session_id: str
 ) -> None:
@@ -306,8 +474,13 @@ async def test_replay_the_sample(redis_url: str, session_id: str) -> None:
         lines = done.stdout.decode().splitlines()
         for line in lines:
             message = await facilitator.next()
+            text = message["text"]
+            if message.get("status") == "streaming":
+                while message.get("status") != "complete":
+                    message = await facilitator.next()
+                    text += message["text"]
             assert line.startswith(message["position"])
-            assert line.endswith(message["text"])
+            assert line.endswith(text)
         assert len(lines) > 10
 
 
@@ -368,6 +541,10 @@ def test_replay_of_nothing() -> None:
         (["replay", "--sample", "-s", "é"], "is not a session id"),
         (["send", "-s", "demo", "--priority", "urgent", "x"], "'priority'"),
         (["send", "-s", "demo", "--id", "", "x"], "'id'"),
+        (["stream", "-s", "a/b"], "'a/b' is not a session id"),
+        (["stream", "-s", "demo", "--priority", "urgent"], "'priority'"),
+        (["stream", "-s", "demo"], "Standard input was empty"),
+        (["watch", "-s", "a b"], "'a b' is not a session id"),
         (["send", "-s", "demo", "x" * 70_000], "65,536 are allowed"),
         (["send", "-s", "demo", "-"], "Standard input was empty"),
         (["send", "-s", "demo", "\udcff"], ""),
@@ -384,7 +561,7 @@ def test_standard_input_that_is_not_text(redis_url: str, session_id: str) -> Non
     _sentence(_run("send", "-s", session_id, "-", "--redis-url", redis_url, stdin=b"\xff\xfe"))
 
 
-@pytest.mark.parametrize("command", ["send", "tail"])
+@pytest.mark.parametrize("command", ["send", "stream", "tail", "watch"])
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://127.0.0.1:port/0", "nonsense"])
 def test_a_bad_address(command: str, url: str) -> None:
     """An address that is none is one sentence."""
@@ -396,6 +573,10 @@ def test_redis_is_away() -> None:
     """Without a Redis every command says so in one sentence and fails."""
     url = f"redis://127.0.0.1:{free_port()}/0"
     assert "Redis is not available" in _sentence(_run("tail", "-s", "demo", "--redis-url", url))
+    assert "Redis is not available" in _sentence(_run("watch", "-s", "demo", "--redis-url", url))
     assert "Redis is not available" in _sentence(
         _run("send", "-s", "demo", "x", RELAY_REDIS_URL=url)
+    )
+    assert "Redis is not available" in _sentence(
+        _run("stream", "-s", "demo", stdin=b"x", RELAY_REDIS_URL=url)
     )

@@ -49,7 +49,7 @@ async def test_playing_the_sample(
     assert [message["text"] for message in kept] == [line.text for line in recording]
     assert [message["position"] for message in kept] == [str(position) for _, position in played]
     for message, line in zip(kept, recording, strict=True):
-        expected = line.model_dump(exclude={"at_s"})
+        expected = line.model_dump(exclude={"at_s", "stream_s"})
         assert {name: message[name] for name in expected} == expected
 
 
@@ -109,3 +109,15 @@ def test_a_recording_that_never_ends() -> None:
     """A time that never comes is an error in the line, not a wait for ever."""
     with pytest.raises(InvalidMessage, match="Line 1, at_s"):
         read_recording(['{"at_s": Infinity, "type": "hint", "text": "x"}'])
+
+
+async def test_a_hint_that_grows(publisher: HintPublisher, redis_url: str, session_id: str) -> None:
+    """A recorded hint with ``stream_s`` is played word by word, and whole in the end."""
+    recording = read_recording(['{"at_s":0,"type":"hint","text":"Slow down.","stream_s":0.2}'])
+    [(_, sent)] = [sent async for sent in replay(publisher, session_id, recording)]
+    async with Broker(redis_url) as broker:
+        log = await broker.read(session_id)
+    (hint,) = [json.loads(publication.payload) for publication in log.publications]
+    assert (hint["id"], hint["text"], hint["status"]) == (sent.id, "Slow down.", "complete")
+    assert sent.position == log.head
+    assert sent.position.offset >= 3

@@ -241,6 +241,32 @@ def test_cursors_stay_right_while_the_ring_turns() -> None:
     assert len(log) == 1
 
 
+def test_the_position_before_a_cursor() -> None:
+    """It is the newest that a reader there has: the last kept one, also behind plain ones."""
+    feed, _ = _live_feed(0)
+    cursors = [feed.end]
+    assert feed.position_before(feed.end) is None
+    feed.receive(_publication(None))
+    assert feed.position_before(feed.end) is None
+    for offset in (1, 2):
+        feed.receive(_publication(Position(7, offset)))
+        feed.receive(_publication(None))
+        cursors.append(feed.end)
+    assert [feed.position_before(cursor) for cursor in cursors] == [
+        None, Position(7, 1), Position(7, 2),
+    ]  # fmt: skip
+    assert feed.position_before(feed.end - 1) == Position(7, 2)
+
+
+def test_the_position_before_a_ring() -> None:
+    """At the ring's beginning it is what left last; before it nobody knows."""
+    feed, _ = _live_feed(5, max_messages=2)
+    assert feed.position_before(feed.begin) == Position(7, 3)
+    assert feed.position_before(feed.begin + 1) == Position(7, 4)
+    assert feed.position_before(feed.begin - 1) is None
+    assert feed.position_before(feed.end) == Position(7, 5)
+
+
 def test_a_log_does_not_begin_in_the_middle() -> None:
     """Where no log was, a first publication that is not number one asks for the log."""
     feed = Feed(max_messages=10, max_bytes=1000)

@@ -18,21 +18,26 @@ if TYPE_CHECKING:
 
 # Each line may import from the lines above it and, without a cycle, from its own.
 _LAYERS = [
-    {"relay", "relay.errors", "relay.frames"},
-    {"relay.position"},
+    {"relay", "relay.errors", "relay.frames", "relay.token_bucket"},
+    {"relay.position", "relay.identity"},
     {
         "relay.session", "relay.messages", "relay.close_codes", "relay.publication",
         "relay.log_slice", "relay.backoff", "relay.logs", "relay.metrics", "relay.redis_url",
         "relay.orphans",
     },
-    {"relay.settings"},
+    {"relay.settings", "relay.contribution"},
     {
         "relay.broker", "relay.broker.keys", "relay.broker.wire", "relay.broker.broker",
-        "relay.broker.link", "relay.embedded",
+        "relay.broker.link", "relay.broker.streaming", "relay.broker.presence",
+        "relay.broker.receipts", "relay.embedded",
     },
     {"relay.feed", "relay.snapshot"},
+    {"relay.hint_index"},
+    {"relay.reader"},
     {"relay.room"},
-    {"relay.hub"},
+    {"relay.roll", "relay.receipts", "relay.lease_watch"},
+    {"relay.attendance", "relay.inbox"},
+    {"relay.audience", "relay.hub"},
     {
         "relay.socket", "relay.socket.handshake", "relay.socket.inbound", "relay.socket.heartbeat",
         "relay.socket.protocol", "relay.socket.records",
@@ -47,9 +52,14 @@ _LAYERS = [
 ]  # fmt: skip
 
 _PRODUCER_LAYERS = [
-    {"producers.outbox"},
+    {"producers.outbox", "producers.pacing", "producers.patience", "producers.tap"},
+    {"producers.growth", "producers.listener", "producers.news", "producers.watching"},
+    {"producers.receipts", "producers.streaming"},
     {"producers.publisher"},
-    {"producers", "producers.listener", "producers.replay"},
+    {"producers.loop_thread", "producers.replay"},
+    {"producers.sync"},
+    {"producers"},
+    {"producers.input_text", "producers.rendering"},
     {"producers.cli"},
     {"producers.__main__"},
 ]
@@ -64,10 +74,15 @@ _COVERED_BY = {
     "relay.metrics": "tests/relay/routes/test_health.py",
     "relay.broker.keys": "tests/relay/broker/test_broker.py",
     "relay.broker.wire": "tests/relay/broker/test_link.py",
+    "relay.reader": "tests/relay/socket/test_reader.py",
     "relay.room": "tests/relay/routes/test_ws.py",
     "relay.hub": "tests/relay/routes/test_ws.py",
+    "relay.audience": "tests/relay/test_attendance.py",
     "relay.app": "tests/relay/test_server.py",
     "producers.__main__": "tests/producers/test_cli.py",
+    "producers.tap": "tests/producers/test_watching.py",
+    "producers.patience": "tests/producers/test_watching.py",
+    "producers.loop_thread": "tests/producers/test_sync.py",
 }
 
 

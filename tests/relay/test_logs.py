@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.process import ROOT
+
+if TYPE_CHECKING:
+    from tests.support.redis import RedisServer
 
 Json = dict[str, Any]
 
@@ -147,3 +150,33 @@ def test_auto() -> None:
 def test_setting_up_twice() -> None:
     """Setting logging up again does not double the lines."""
     assert len(_lines("configure_logs('info', 'json'); log.info('a')")) == 1
+
+
+_AGENT = """
+import asyncio, sys
+from producers import HintPublisher
+
+async def main():
+    async with HintPublisher(sys.argv[1]) as publisher:
+        async with publisher.stream_hint("s") as hint:
+            await hint.append("text")
+            await asyncio.sleep(0.2)
+    async with HintPublisher("redis://127.0.0.1:1/0", give_up_s=0.3) as publisher:
+        try:
+            await publisher.hint("s", "text")
+        except Exception as error:
+            print(type(error).__name__)
+
+asyncio.run(main())
+"""
+
+
+def test_an_agent_s_output_is_its_own(redis_server: RedisServer) -> None:
+    """In a program that set up no logging, stdout stays the program's, and stderr has warnings only."""
+    done = subprocess.run(
+        [sys.executable, "-c", _AGENT, redis_server.url],
+        capture_output=True, text=True, timeout=30, check=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.stdout == "BrokerUnavailable\n"
+    (warning,) = done.stderr.splitlines()
+    assert "redis away, messages wait" in warning

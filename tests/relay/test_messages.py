@@ -54,7 +54,7 @@ def test_times_that_json_or_a_clock_does_not_have(number: float) -> None:
 
 def test_only_facilitators_messages_come_in() -> None:
     """A facilitator can't publish a hint, and can ping."""
-    with pytest.raises(InvalidMessage, match="known here: 'feedback', 'command', 'ping'"):
+    with pytest.raises(InvalidMessage, match="known here: 'feedback', 'command', 'seen', 'ping'"):
         parse_inbound('{"type":"hint","text":"forged"}')
     assert isinstance(parse_inbound('{"type":"ping"}'), Ping)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from relay.position import Position
 from relay.publication import Publication
-from relay.snapshot import fold
+from relay.snapshot import fold, join_pieces
 
 _IDS = st.sampled_from(["a", "b", "c"])
 _TEXT = st.text(max_size=5)
@@ -124,3 +124,46 @@ def test_broken_messages_stay_as_they_are() -> None:
     broken = Publication(Position(7, 1), b'{"position":"7-1","append"')
     run = [broken, *_published([{"type": "transcript", "id": "a", "text": "x", "final": False}])]
     assert fold(run)[0] is broken
+
+
+@given(st.lists(_MESSAGES, max_size=30))
+def test_joined_pieces_may_be_cut_off_anywhere(messages: list[dict[str, Any]]) -> None:
+    """After each joined message its reader has what was published up to that message's position."""
+    had = _published([{"type": "hint", "id": one, "text": "so far "} for one in "abc"])
+    run = _published(messages)
+    joined = join_pieces(run)
+    for count, last in enumerate(joined, 1):
+        published = [p for p in run if last.position and p.position and p.position <= last.position]
+        assert _picture([*had, *joined[:count]]) == _picture([*had, *published])
+    assert [p.position for p in joined[-1:]] == [p.position for p in run[-1:]]
+
+
+def test_pieces_that_were_missed_are_one_message() -> None:
+    """Who comes back in the middle of a streaming hint gets what it lacks in one append."""
+    run = _published(
+        [
+            *({"type": "append", "id": "long", "at": n, "text": "x"} for n in range(7, 107)),
+            {"type": "append", "id": "long", "at": 107, "text": "y", "status": "complete"},
+        ]
+    )
+    (append,) = join_pieces(run)
+    assert orjson.loads(append.payload) == {
+        "position": "7-101", "type": "append", "id": "long", "at": 7, "text": "x" * 100 + "y",
+        "status": "complete",
+    }  # fmt: skip
+
+
+def test_pieces_between_other_messages_keep_their_places() -> None:
+    """Messages between the pieces of a hint are neither moved nor changed."""
+    run = _published(
+        [
+            {"type": "append", "id": "a", "text": "1"},
+            {"type": "append", "id": "a", "text": "2"},
+            {"type": "transcript", "id": "t", "text": "said"},
+            {"type": "append", "id": "a", "text": "3"},
+            {"type": "append", "id": "b", "text": "other"},
+        ]
+    )
+    joined = join_pieces(run)
+    assert joined[1:] == tuple(run[2:])
+    assert joined[0].payload == b'{"position":"7-2","type":"append","id":"a","text":"12"}'

@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
 
     from websockets.asyncio.client import ClientConnection
 
@@ -19,25 +19,33 @@ Json = dict[str, Any]
 
 
 class Client:
-    """Reads a session's messages."""
+    """Reads a session's messages.
+
+    Who is watching is told about a second after anybody joined, at a moment that no test can know: so
+    ``presence`` is passed over unless it is asked for.
+    """
 
     def __init__(self, websocket: ClientConnection) -> None:
         self.websocket = websocket
 
-    async def next(self, timeout_s: float = 10.0) -> Json:
-        """Return the next message; too long a wait fails the test."""
+    async def next(
+        self, timeout_s: float = 10.0, *, passing: Collection[str] = ("presence",)
+    ) -> Json:
+        """Return the next message of a type not in ``passing``; too long a wait fails the test."""
         async with asyncio.timeout(timeout_s):
-            text = await self.websocket.recv()
-        assert isinstance(text, str), "the relay sends text frames"
-        message = json.loads(text)
-        assert isinstance(message, dict)
-        return message
+            while True:
+                text = await self.websocket.recv()
+                assert isinstance(text, str), "the relay sends text frames"
+                message = json.loads(text)
+                assert isinstance(message, dict)
+                if message["type"] not in passing:
+                    return message
 
     async def next_of(self, kind: str, timeout_s: float = 10.0) -> Json:
         """Return the next message of a type, passing over others."""
         async with asyncio.timeout(timeout_s):
             while True:
-                message = await self.next(timeout_s)
+                message = await self.next(timeout_s, passing=())
                 if message["type"] == kind:
                     return message
 

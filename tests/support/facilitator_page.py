@@ -21,7 +21,7 @@ async def publish_sample(publisher: HintPublisher, session: str, part: slice = s
     began = time.time() - recording[-1].at_s
     for line in recording[part]:
         publish = publisher.hint if line.type == "hint" else publisher.transcript
-        fields = line.model_dump(exclude={"at_s", "type", "text"})
+        fields = line.model_dump(exclude={"at_s", "type", "text", "stream_s"})
         await publish(session, line.text, timestamp=began + line.at_s, **fields)
     return sum(line.type == "hint" for line in recording[part])
 

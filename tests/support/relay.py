@@ -136,6 +136,7 @@ class LocalRelay:
         def traces() -> dict[str, int]:
             found = {
                 "rooms": self.hub.rooms,
+                "messages on their way": len(self.serving.inbox),
                 "readers": self.hub.readers,
                 "open connections": len(self.open_connections),
                 "heartbeat slots": sum(map(len, self.serving.heartbeat._slots)),

@@ -277,7 +277,11 @@ class RawClient:
         return Received(Opcode(first & 0x0F), payload, bool(first & 0x80))
 
     async def next(self, *, passing: Iterable[str] = ("heartbeat",)) -> Received:
-        """Return the next frame that is no ping, nor a message of a type in ``passing``."""
+        """Return the next frame that is no ping, nor a message of a type in ``passing``.
+
+        Nor one about who is watching, which comes at a moment that no test can know.
+        """
+        passing = {"presence", *passing}
         while True:
             got = await self.read_frame()
             assert got is not None, "closed without a close frame"

@@ -5,7 +5,7 @@ import { laterPosition, type Position } from "./position";
 import { EMPTY_SESSION, MAX_HINTS, type SessionState } from "./state";
 
 /** Raised with each change of what is written; others are not read. */
-const VERSION = 1;
+const VERSION = 2;
 /** As long as a relay keeps a session's log by default: then there is nothing left to go on from. */
 export const MAX_AGE_MS = 24 * 3_600 * 1_000;
 /** As many lines as a relay keeps messages by default; the hints are bounded by the page itself. */
@@ -21,8 +21,18 @@ const number = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const position = v.optional(v.nullable(v.object({ epoch: number, offset: number })), null);
 const seconds = v.optional(v.nullable(v.number()), null);
 
+const mark = <const A extends string>(...actions: readonly A[]) =>
+  v.optional(v.nullable(v.object({ action: v.picklist(actions), by: text, pending: flag })), null);
+const MARKS = v.object({
+  outcome: mark("used", "dismissed"),
+  rating: mark("helpful", "unhelpful"),
+  pin: mark("pinned"),
+  cancel: mark("cancel"),
+});
+
 const HINT = v.object({
   id: v.string(),
+  named: flag,
   text: v.string(),
   at: v.number(),
   status: v.picklist(["streaming", "complete", "cancelled", "interrupted"]),
@@ -31,11 +41,7 @@ const HINT = v.object({
   source: text,
   replyTo: text,
   expiresAt: seconds,
-  used: flag,
-  dismissed: flag,
-  pinned: flag,
-  rating: v.optional(v.nullable(v.picklist(["helpful", "unhelpful"])), null),
-  cancelRequested: flag,
+  marks: MARKS,
   first: position,
   newest: position,
 });
@@ -52,7 +58,7 @@ const LINE = v.object({
 
 const NOTICE = v.object({
   key: v.string(),
-  kind: v.picklist(["error", "unrecovered"]),
+  kind: v.picklist(["error", "unrecovered", "undone"]),
   text: v.string(),
   count: v.number(),
   at: v.number(),
@@ -81,6 +87,8 @@ const ARCHIVE = v.object({
   speakers: v.array(v.string()),
   notices: v.array(NOTICE),
   commands: v.array(COMMAND),
+  you: text,
+  earlyMarks: v.array(v.object({ hint: v.string(), marks: MARKS })),
   forgottenHints: position,
   forgottenLines: position,
   dismissed: v.array(v.string()),
@@ -109,6 +117,8 @@ export function writeArchive(session: string, state: SessionState, nowMs: number
     speakers: [...state.speakers.keys()],
     notices: [...state.notices],
     commands: [...state.commands],
+    you: state.you,
+    earlyMarks: [...state.earlyMarks].map(([hint, marks]) => ({ hint, marks })),
     forgottenHints: laterPosition(state.forgottenHints, hints.forgotten),
     forgottenLines: laterPosition(state.forgottenLines, lines.forgotten),
     dismissed: [...state.dismissed],
@@ -137,6 +147,8 @@ export function readArchive(session: string, text: string, nowMs: number): Sessi
     speakers: new Map(archive.speakers.map((speaker, index) => [speaker, index])),
     notices: archive.notices,
     commands: archive.commands,
+    you: archive.you,
+    earlyMarks: new Map(archive.earlyMarks.map(({ hint, marks }) => [hint, marks])),
     forgottenHints: archive.forgottenHints,
     forgottenLines: archive.forgottenLines,
     dismissed: new Set(archive.dismissed),

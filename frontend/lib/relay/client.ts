@@ -78,7 +78,7 @@ export class RelayClient {
   readonly #options: RelayClientOptions;
   readonly #environment: Environment;
   readonly #log: Log;
-  readonly #cursor: Cursor;
+  #cursor: Cursor;
   readonly #watchdog: Watchdog;
   #state = INITIAL_STATE;
   #isOpen = false;
@@ -142,6 +142,18 @@ export class RelayClient {
   /** Tries now instead of waiting; also after the client has stopped. */
   retryNow(): void {
     if (this.#isOpen && this.#state.socket === null) this.#connect();
+  }
+
+  /**
+   * Connects anew and asks for all that is kept, as if the page had nothing: what it has stays, and is
+   * set right by what comes.
+   */
+  startOver(): void {
+    if (!this.#isOpen) return;
+    this.#cursor = new Cursor({ position: null, standing: this.#cursor.place.standing });
+    // A relay in trouble may leave many pages with a gap at once: they come back spread out.
+    if (this.#state.socket !== null) this.#drop("start over");
+    this.#report();
   }
 
   /** Sends one message; false when there is no connection to send it on. */

@@ -21,7 +21,11 @@ export interface Environment {
   clearTimer(timer: unknown): void;
   /** Draws from [0, 1). */
   random(): number;
+  /** Returns an id that nobody else has. */
+  newId(): string;
   isOnline(): boolean;
+  /** Tells whether the page can be seen: the tab is in front, and the screen is on. */
+  isVisible(): boolean;
   /** Calls `run` at each such event, until the returned function is called. */
   listen(event: PageEvent, run: () => void): () => void;
 }
@@ -34,7 +38,9 @@ export function browserEnvironment(): Environment {
     setTimer: (run, delayMs) => window.setTimeout(run, delayMs),
     clearTimer: (timer) => window.clearTimeout(timer as number),
     random: () => Math.random(),
+    newId,
     isOnline: () => navigator.onLine,
+    isVisible: () => document.visibilityState === "visible",
     listen(event, run) {
       if (event !== "visible" && event !== "hidden") {
         window.addEventListener(event, run);
@@ -47,4 +53,15 @@ export function browserEnvironment(): Environment {
       return () => document.removeEventListener("visibilitychange", onChange);
     },
   };
+}
+
+/** A UUID, version 4 (RFC 9562 §5.4). */
+function newId(): string {
+  // Pages that came over plain http from another machine have no `randomUUID`.
+  if (typeof crypto.randomUUID === "function") return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

@@ -8,7 +8,23 @@ const position = v.pipe(
 const text = v.nullish(v.string());
 // Seconds since the epoch.
 const timestamp = v.nullish(v.pipe(v.number(), v.minValue(0)));
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const kept = { position: v.nullish(position), id: text, timestamp };
+
+/** How many hints one `seen` may name. */
+export const MAX_SEEN = 100;
+
+export const FEEDBACK_ACTIONS = [
+  "used",
+  "dismissed",
+  "restored",
+  "helpful",
+  "unhelpful",
+  "unrated",
+  "pinned",
+  "unpinned",
+] as const;
+export type FeedbackAction = (typeof FEEDBACK_ACTIONS)[number];
 
 // Loose objects: a producer may put fields of its own beside these, and they stay.
 const SCHEMAS = {
@@ -18,14 +34,17 @@ const SCHEMAS = {
     session: text,
     position: v.nullish(position),
     recovered: v.nullish(v.boolean()),
-    snapshot: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0))),
+    snapshot: v.nullish(count),
     heartbeat_s: v.nullish(v.pipe(v.number(), v.gtValue(0))),
+    you: text,
   }),
   hint: v.looseObject({
     type: v.literal("hint"),
     ...kept,
     text: v.string(),
     status: v.nullish(v.picklist(["streaming", "complete", "cancelled", "interrupted"])),
+    // Where a hint first appeared that stands further on, with all its text so far.
+    began: v.nullish(position),
     priority: v.nullish(v.picklist(["low", "normal", "high"])),
     category: text,
     source: text,
@@ -37,6 +56,8 @@ const SCHEMAS = {
     type: v.literal("append"),
     position: v.nullish(position),
     id: v.string(),
+    // The length of the text that it continues, in UTF-16 code units.
+    at: v.nullish(count),
     text: v.string(),
     status: v.nullish(v.picklist(["complete", "cancelled", "interrupted"])),
   }),
@@ -51,7 +72,7 @@ const SCHEMAS = {
     type: v.literal("feedback"),
     ...kept,
     hint: v.string(),
-    action: v.picklist(["used", "dismissed", "helpful", "unhelpful", "pinned", "unpinned"]),
+    action: v.picklist(FEEDBACK_ACTIONS),
     by: text,
   }),
   command: v.looseObject({
@@ -62,9 +83,14 @@ const SCHEMAS = {
     text,
     by: text,
   }),
+  // Only ever sent; here so that both languages agree on it.
+  seen: v.looseObject({
+    type: v.literal("seen"),
+    hints: v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(MAX_SEEN)),
+  }),
   presence: v.looseObject({
     type: v.literal("presence"),
-    facilitators: v.pipe(v.number(), v.integer(), v.minValue(0)),
+    facilitators: count,
     who: v.nullish(v.array(v.string())),
   }),
   heartbeat: v.looseObject({ type: v.literal("heartbeat"), position: v.nullish(position) }),
@@ -75,10 +101,11 @@ const SCHEMAS = {
     text: v.string(),
     code: text,
     ref: text,
+    retry_after_ms: v.nullish(v.pipe(v.number(), v.minValue(0))),
   }),
   drain: v.looseObject({
     type: v.literal("drain"),
-    reconnect_after_ms: v.pipe(v.number(), v.integer(), v.minValue(0)),
+    reconnect_after_ms: count,
   }),
 } as const;
 

@@ -4,7 +4,7 @@ import type { MessageOf } from "./messages";
 /** Something that the reader should know and can wave away. */
 export interface Notice {
   readonly key: string;
-  readonly kind: "error" | "unrecovered";
+  readonly kind: "error" | "unrecovered" | "undone";
   readonly text: string;
   /** How often the same was said in a row. */
   readonly count: number;
@@ -40,11 +40,18 @@ export function errorNotice(message: MessageOf<"error">, delivery: Delivery): No
   };
 }
 
+/** Returns the notice for something that the reader did and that was not to be. */
+export function undoneNotice(key: string, text: string, at: number): Notice {
+  return { key, kind: "undone", text, count: 1, at, snapshot: false };
+}
+
 /** Adds a notice at the end; one that says the same as another takes its place. */
 export function addNotice(notices: readonly Notice[], notice: Notice): readonly Notice[] {
-  if (notices.some((other) => other.key === notice.key && notice.kind === "error")) return notices;
+  if (notices.some((other) => other.key === notice.key && notice.kind !== "unrecovered"))
+    return notices;
   const same = notices.find((other) => other.kind === notice.kind && other.text === notice.text);
   const others = notices.filter((other) => other !== same);
-  const count = notice.kind === "error" && same !== undefined ? same.count + 1 : notice.count;
+  const counts = notice.kind !== "unrecovered" && same !== undefined;
+  const count = counts ? same.count + 1 : notice.count;
   return [...others, { ...notice, count }].slice(-MAX_NOTICES);
 }

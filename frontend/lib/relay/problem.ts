@@ -6,6 +6,7 @@ export type ProblemKind =
   | "bad_request"
   | "limit_reached"
   | "kicked"
+  | "too_big"
   | "ended"
   | "mixed_content"
   | "bad_address";
@@ -24,6 +25,7 @@ export function problemOfClose(code: number, detail: string): Problem {
     case "bad_request":
     case "limit_reached":
     case "kicked":
+    case "too_big":
       return { kind: name, detail };
     default:
       // Codes of this range are refusals, also those that the table doesn't have yet.
@@ -40,5 +42,5 @@ export function problemOfThrow(error: unknown): Problem {
 
 /** Tells whether the relay turned the page away, rather than the conversation having ended. */
 export function isRefusal(problem: Problem): boolean {
-  return !["ended", "mixed_content", "bad_address"].includes(problem.kind);
+  return !["ended", "too_big", "mixed_content", "bad_address"].includes(problem.kind);
 }

@@ -1,7 +1,8 @@
 import { type Away, closeAway, NOTHING_MISSED, reopenAway } from "./away";
 import type { Delivery } from "./delivery";
-import { appendToHint, type Hint, markHint, putHint, requestCancel } from "./hint";
+import { appendToHint, type Hint, putHint } from "./hint";
 import { type Line, putLine } from "./line";
+import { type Marks, markOf, NO_MARKS, withAction } from "./marks";
 import type { MessageOf } from "./messages";
 import { addNotice, errorNotice, type Notice, unrecoveredNotice } from "./notice";
 import { NOWHERE, type Place } from "./place";
@@ -12,7 +13,8 @@ export const MAX_LINES = 5_000;
 /** Lines go by the batch: the transcript moves once in a while, not with each new line. */
 const LINES_SLACK = 250;
 const MAX_COMMANDS = 50;
-const MAX_ACKS = 100;
+const MAX_EARLY_MARKS = 200;
+const MAX_GAPS = 100;
 const MAX_DISMISSED = 100;
 const MAX_SPEAKERS = 200;
 
@@ -43,8 +45,15 @@ export interface SessionState {
   readonly notices: readonly Notice[];
   readonly presence: Presence | null;
   readonly commands: readonly Command[];
-  /** Positions by the ids of the page's own messages that have been published. */
-  readonly acks: ReadonlyMap<string, string | null>;
+  /** Who the relay takes this page for. */
+  readonly you: string | null;
+  /**
+   * What was done with hints that have not come yet. A hint that grew for long stands in the log
+   * where it ended, after what was done with it meanwhile.
+   */
+  readonly earlyMarks: ReadonlyMap<string, Marks>;
+  /** Hints of which a piece came whose beginning the page lacks: only all of the log can help. */
+  readonly gaps: ReadonlySet<string>;
   /** The newest positions that made room: a snapshot must not bring those back as news. */
   readonly forgottenHints: Position | null;
   readonly forgottenLines: Position | null;
@@ -60,6 +69,7 @@ export type SessionEvent =
   | { readonly type: "place"; readonly place: Place }
   /** Lets old hints go, but for those that are pinned or still being written. */
   | { readonly type: "clear_hints" }
+  | { readonly type: "notice"; readonly notice: Notice }
   | { readonly type: "dismiss_notice"; readonly key: string }
   | { readonly type: "dismiss_away" };
 
@@ -70,7 +80,9 @@ export const EMPTY_SESSION: SessionState = {
   notices: [],
   presence: null,
   commands: [],
-  acks: new Map(),
+  you: null,
+  earlyMarks: new Map(),
+  gaps: new Set(),
   forgottenHints: null,
   forgottenLines: null,
   dismissed: new Set(),
@@ -93,6 +105,9 @@ export function reduceSession(state: SessionState, events: readonly SessionEvent
         break;
       case "clear_hints":
         clearHints(draft);
+        break;
+      case "notice":
+        draft.next.notices = addNotice(draft.next.notices, event.notice);
         break;
       case "dismiss_notice":
         dismiss(draft, event.key);
@@ -156,14 +171,17 @@ function deliver(draft: Draft, delivery: Delivery): void {
     case "hint": {
       const id = message.id || delivery.fallbackId;
       const known = next.hints.has(id);
-      if (!known && isForgotten(message.position, next.forgottenHints)) return;
+      const began = message.began ?? message.position;
+      if (!known && isForgotten(began, next.forgottenHints)) return;
       if (!known && delivery.missed) draft.away.hints.add(id);
       putHint(draft.hints, message, delivery);
+      closeGap(draft, id);
+      applyEarlyMarks(draft, id);
       forgetPastErrors(draft);
       return;
     }
     case "append":
-      appendToHint(draft.hints, message);
+      if (appendToHint(draft.hints, message) === "gap") openGap(draft, message.id);
       forgetPastErrors(draft);
       return;
     case "transcript": {
@@ -176,29 +194,75 @@ function deliver(draft: Draft, delivery: Delivery): void {
       return;
     }
     case "feedback":
-      markHint(draft.hints, message);
+      markHint(draft, message);
       return;
     case "command":
-      if (message.name === "cancel" && message.hint) requestCancel(draft.hints, message.hint);
+      markHint(draft, message);
       addCommand(draft, message, delivery);
       return;
     case "presence":
       next.presence = { facilitators: message.facilitators, who: message.who ?? [] };
       return;
-    case "ack":
-      next.acks = newest([...next.acks, [message.ref, message.position ?? null]], MAX_ACKS);
-      return;
     case "error":
-      if (next.dismissed.has(delivery.fallbackId)) return;
+      if (isAboutRequest(message) || next.dismissed.has(delivery.fallbackId)) return;
       next.notices = addNotice(next.notices, errorNotice(message, delivery));
       return;
     case "connection":
+      next.you = message.you ?? next.you;
       if (message.recovered === false) loseHistory(draft, message, delivery);
       return;
+    case "ack":
+    case "seen":
     case "heartbeat":
     case "drain":
       return;
   }
+}
+
+// Codes of what this page itself has sent. Whoever sent it tells the reader, where there is anything
+// to tell: most of it is sent again without a word.
+const REQUEST_CODES: ReadonlySet<string> = new Set([
+  "bad_message",
+  "too_large",
+  "unknown_hint",
+  "rate_limited",
+  "unavailable",
+]);
+
+function isAboutRequest(message: MessageOf<"error">): boolean {
+  if (message.position) return false;
+  return Boolean(message.ref) || REQUEST_CODES.has(message.code ?? "");
+}
+
+/** Notes what a facilitator did with a hint, which may be yet to come. */
+function markHint(draft: Draft, message: MessageOf<"feedback"> | MessageOf<"command">): void {
+  const mark = markOf(message);
+  if (mark === null) return;
+  const { next } = draft;
+  const hint = next.hints.get(mark.hint);
+  const before = hint?.marks ?? next.earlyMarks.get(mark.hint) ?? NO_MARKS;
+  const marks = withAction(before, mark.action, message.by ?? null);
+  if (hint !== undefined) draft.hints.set(hint.id, { ...hint, marks });
+  else next.earlyMarks = newest([...next.earlyMarks, [mark.hint, marks]], MAX_EARLY_MARKS);
+}
+
+function applyEarlyMarks(draft: Draft, id: string): void {
+  const { next } = draft;
+  const marks = next.earlyMarks.get(id);
+  const hint = next.hints.get(id);
+  if (marks === undefined || hint === undefined) return;
+  draft.hints.set(id, { ...hint, marks });
+  next.earlyMarks = new Map([...next.earlyMarks].filter(([other]) => other !== id));
+}
+
+function openGap(draft: Draft, id: string): void {
+  if (draft.next.gaps.has(id)) return;
+  draft.next.gaps = new Set([...draft.next.gaps, id].slice(-MAX_GAPS));
+}
+
+function closeGap(draft: Draft, id: string): void {
+  if (!draft.next.gaps.has(id)) return;
+  draft.next.gaps = new Set([...draft.next.gaps].filter((other) => other !== id));
 }
 
 function arrive(draft: Draft, place: Place): void {
@@ -217,7 +281,7 @@ function loseHistory(draft: Draft, message: MessageOf<"connection">, delivery: D
 
 function clearHints(draft: Draft): void {
   for (const hint of [...draft.hints.values()]) {
-    if (hint.pinned || hint.status === "streaming") continue;
+    if (hint.marks.pin !== null || hint.status === "streaming") continue;
     draft.hints.delete(hint.id);
     draft.next.forgottenHints = laterPosition(draft.next.forgottenHints, hint.first);
   }

@@ -81,6 +81,34 @@ describe("facilitator's page", () => {
     expect(screen.queryByTestId("notice")).not.toBeInTheDocument();
   });
 
+  it("shows the keys on ? and on demand, and takes no key while they are shown or typed", async () => {
+    const socket = await openPage();
+    act(() => socket.greet());
+    act(() => socket.receive({ type: "hint", id: "a", text: "Slow down." }));
+    await screen.findByTestId("hint");
+    const box = screen.getByRole("textbox", { name: "Tell the coach" });
+    await userEvent.type(box, "u?");
+    expect(screen.queryByRole("dialog")).not.toBeInTheDocument();
+    act(() => box.blur());
+    await userEvent.keyboard("?");
+    expect(screen.getByRole("dialog", { name: "Keys" })).toBeVisible();
+    await userEvent.keyboard("u");
+    expect(socket.sent).toEqual([]);
+    fireEvent.click(screen.getByRole("button", { name: "Close" }));
+    expect(screen.queryByRole("dialog")).not.toBeInTheDocument();
+    await userEvent.keyboard("u");
+    expect(socket.sent).toMatchObject([{ type: "feedback", hint: "a", action: "used" }]);
+  });
+
+  it("says who is watching while it is connected", async () => {
+    const socket = await openPage();
+    act(() => socket.greet({ you: "guest-me" }));
+    act(() => socket.receive({ type: "presence", facilitators: 2, who: ["guest-me", "ana"] }));
+    expect(await screen.findByTestId("watching")).toHaveAccessibleName("2 watching");
+    act(() => socket.breakOff());
+    expect(screen.queryByTestId("watching")).not.toBeInTheDocument();
+  });
+
   it("remembers whether old hints are to be cleared", async () => {
     await openPage();
     await userEvent.click(screen.getByRole("button", { name: "Settings" }));

@@ -1,6 +1,7 @@
 import type { Delivery } from "@/lib/relay/delivery";
 import type { Hint } from "@/lib/relay/hint";
 import type { Line } from "@/lib/relay/line";
+import { NO_MARKS } from "@/lib/relay/marks";
 import { parseMessage } from "@/lib/relay/messages";
 import type { SessionEvent } from "@/lib/relay/state";
 
@@ -26,6 +27,7 @@ export function delivered(message: object, change: Partial<Delivery> = {}): Sess
 export function hint(change: Partial<Hint> = {}): Hint {
   return {
     id: "h1",
+    named: true,
     text: "Slow down.",
     at: 1_763_900_000,
     status: "complete",
@@ -34,11 +36,7 @@ export function hint(change: Partial<Hint> = {}): Hint {
     source: null,
     replyTo: null,
     expiresAt: null,
-    used: false,
-    dismissed: false,
-    pinned: false,
-    rating: null,
-    cancelRequested: false,
+    marks: NO_MARKS,
     first: null,
     newest: null,
     ...change,

@@ -13,10 +13,12 @@ export class FakeWorld implements Environment {
   /** What `random` draws. */
   luck = 0.5;
   online = true;
+  visible = true;
   /** Thrown by the next attempt to open a socket. */
   refusal: Error | null = null;
   #nowMs: number;
   #ids = 0;
+  #letters = 0;
   #timers = new Map<number, Timer>();
   #listeners = new Map<PageEvent, Set<() => void>>();
 
@@ -49,6 +51,15 @@ export class FakeWorld implements Environment {
     return this.luck;
   }
 
+  newId(): string {
+    this.#letters += 1;
+    return `id-${this.#nowMs}-${this.#letters}`;
+  }
+
+  isVisible(): boolean {
+    return this.visible;
+  }
+
   isOnline(): boolean {
     return this.online;
   }
@@ -62,6 +73,8 @@ export class FakeWorld implements Environment {
   emit(event: PageEvent): void {
     if (event === "online") this.online = true;
     if (event === "offline") this.online = false;
+    if (event === "visible") this.visible = true;
+    if (event === "hidden") this.visible = false;
     for (const run of [...(this.#listeners.get(event) ?? [])]) run();
   }
 

@@ -32,7 +32,9 @@ const hint = (n: number) => ({ position: `7-${n}`, type: "hint", id: `${n}`, tex
 
 it("asks the relay at the page's own origin for the session", () => {
   const { world } = setUp();
-  expect(world.socket.url).toBe("ws://localhost:3000/ws?session=demo");
+  const { origin, pathname } = new URL(world.socket.url);
+  expect([origin, pathname]).toEqual(["ws://localhost:3000", "/ws"]);
+  expect(world.socket.query("session")).toBe("demo");
 });
 
 it("renders a burst of hints once", () => {
@@ -79,7 +81,7 @@ it("says that history is gone, until that is dismissed", () => {
   paint();
   const [notice] = result.current.state.notices;
   expect(notice?.kind).toBe("unrecovered");
-  act(() => result.current.dismissNotice(notice?.key ?? ""));
+  act(() => result.current.actions.dismissNotice(notice?.key ?? ""));
   expect(result.current.state.notices).toEqual([]);
 });
 
@@ -120,7 +122,7 @@ describe("after a reload", () => {
     page.paint();
     expect(shown(page)).toEqual(["1", "2", "3", "4", "5"]);
     expect([...page.result.current.state.away.hints]).toEqual(["3", "4"]);
-    act(() => page.result.current.dismissAway());
+    act(() => page.result.current.actions.dismissAway());
     expect(page.result.current.state.away.hints.size).toBe(0);
   });
 
@@ -152,4 +154,139 @@ describe("after a reload", () => {
     expect(shown(page)).toEqual([]);
     expect(page.world.socket.query("since")).toBeNull();
   });
+});
+
+describe("what the reader does", () => {
+  const you = "guest-me";
+  function connected() {
+    const page = setUp();
+    act(() => page.world.socket.greet({ position: "7-1", snapshot: 1, you }));
+    act(() => page.world.socket.receive(hint(1)));
+    page.paint();
+    const { world, result, paint } = page;
+    const receive = (message: object) => {
+      act(() => world.socket.receive(message));
+      paint();
+    };
+    const sent = () => world.socket.sent.filter((m) => (m as { type: string }).type !== "ping");
+    const marks = () => result.current.hints.get("1")?.marks;
+    return { ...page, receive, sent, marks };
+  }
+
+  it("is shown at once, sent once, and taken for certain when it has come back", () => {
+    const { result, receive, sent, marks } = connected();
+    act(() => result.current.actions.toggle("1", "used"));
+    expect(marks()?.outcome).toEqual({ action: "used", by: you, pending: true });
+    const [message] = sent() as [{ id: string }];
+    expect(sent()).toEqual([{ type: "feedback", hint: "1", action: "used", id: message.id }]);
+    receive({ type: "ack", ref: message.id, position: "7-2" });
+    expect(marks()?.outcome?.pending).toBe(false);
+    receive({ ...message, position: "7-2", by: you, timestamp: 1 });
+    expect(marks()?.outcome).toEqual({ action: "used", by: you, pending: false });
+    act(() => result.current.actions.toggle("1", "used"));
+    expect(marks()?.outcome).toBeNull();
+    expect(sent().at(-1)).toMatchObject({ action: "restored" });
+  });
+
+  it("is undone with a notice when the relay refuses it", () => {
+    const { result, receive, sent, marks } = connected();
+    act(() => result.current.actions.toggle("1", "pinned"));
+    const [{ id }] = sent() as [{ id: string }];
+    receive({ type: "error", ref: id, code: "unknown_hint", text: "There is no such hint." });
+    expect(marks()?.pin).toBeNull();
+    expect(result.current.state.notices).toMatchObject([
+      { kind: "undone", text: "The hint was not pinned. There is no such hint." },
+    ]);
+  });
+
+  it("waits without a notice while the relay is busy", () => {
+    const { result, world, receive, sent, marks } = connected();
+    act(() => result.current.actions.toggle("1", "helpful"));
+    const [{ id }] = sent() as [{ id: string }];
+    receive({ type: "error", ref: id, code: "rate_limited", text: "x", retry_after_ms: 500 });
+    expect([marks()?.rating?.action, result.current.state.notices.length]).toEqual(["helpful", 0]);
+    act(() => world.advance(500));
+    expect(sent()).toHaveLength(2);
+  });
+
+  it("outlives a reload without a connection, and is sent then under its id", () => {
+    const { result, world } = connected();
+    act(() => world.socket.breakOff());
+    act(() => result.current.actions.toggle("1", "dismissed"));
+    act(() => void result.current.actions.steer("Shorter."));
+    expect(result.current.steers).toMatchObject([{ text: "Shorter.", state: "pending" }]);
+    act(() => world.emit("pagehide"));
+    const next = setUp(false, new FakeWorld(world.nowMs() + 1_000));
+    expect(next.result.current.hints.get("1")?.marks.outcome).toMatchObject({ pending: true });
+    expect(next.world.socket.query("guest")).toBe(world.socket.query("guest"));
+    act(() => next.world.socket.greet({ position: "7-1", recovered: true, you }));
+    expect(next.world.socket.sent).toMatchObject([
+      { action: "dismissed" },
+      { name: "steer", text: "Shorter." },
+    ]);
+  });
+
+  it("stops a hint once, and only one that grows", () => {
+    const { result, receive, sent } = connected();
+    receive({ position: "7-2", type: "hint", id: "2", text: "", status: "streaming" });
+    act(() => result.current.actions.stop("1"));
+    act(() => result.current.actions.stop("2"));
+    act(() => result.current.actions.stop("2"));
+    expect(sent()).toMatchObject([{ type: "command", name: "cancel", hint: "2" }]);
+  });
+
+  it("tells the relay which hints were seen, again after a connection that broke", () => {
+    const { result, world, sent } = connected();
+    act(() => result.current.actions.sight("1", true));
+    act(() => world.advance(2_000));
+    expect(sent()).toEqual([{ type: "seen", hints: ["1"] }]);
+    act(() => world.socket.breakOff());
+    act(() => world.advance(1_000));
+    act(() => world.socket.greet({ position: "7-1", recovered: true, you }));
+    act(() => world.advance(1_000));
+    expect(world.socket.sent).toEqual([{ type: "seen", hints: ["1"] }]);
+  });
+});
+
+describe("a piece whose beginning is missing", () => {
+  it("has the page connect for all of it, once for each hint", () => {
+    const { world, paint, result } = setUp();
+    const piece = (n: number) => ({
+      position: `7-${n}`,
+      type: "append",
+      id: "a",
+      at: 5,
+      text: "her",
+    });
+    act(() => world.socket.greet({ position: "7-1" }));
+    act(() => world.socket.receive(piece(2)));
+    paint();
+    act(() => world.advance(1_000));
+    expect(world.sockets).toHaveLength(2);
+    expect(world.socket.query("since")).toBeNull();
+    // What comes is no beginning either: the hint still lacks what the next piece continues.
+    act(() => world.socket.greet({ position: "7-2", snapshot: 1 }));
+    act(() => world.socket.receive({ ...hint(2), id: "a", text: "Let", status: "streaming" }));
+    act(() => world.socket.receive(piece(3)));
+    paint();
+    act(() => world.advance(1_000));
+    expect(world.sockets).toHaveLength(2);
+    expect(result.current.hints.get("a")?.text).toBe("Let");
+  });
+});
+
+it("renders thousands of pieces once a frame", () => {
+  const { result, world, paint, renders } = setUp();
+  act(() => world.socket.greet());
+  act(() => world.socket.receive({ ...hint(1), text: "", status: "streaming" }));
+  paint();
+  const before = renders();
+  act(() => {
+    for (let n = 0; n < 5_000; n += 1) {
+      world.socket.receive({ type: "append", id: "1", position: `7-${n + 2}`, at: n, text: "x" });
+    }
+  });
+  paint();
+  expect(result.current.hints.get("1")?.text).toBe("x".repeat(5_000));
+  expect(renders()).toBe(before + 1);
 });

@@ -9,7 +9,7 @@ import signal
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -22,30 +22,12 @@ from relay.broker.broker import Broker
 from tests.support.client import client
 from tests.support.process import free_port
 from tests.support.redis import RedisServer
-from tests.support.relay import PLAIN_ASGI, LocalRelay, RelayProcess, local_relay
+from tests.support.relay import LocalRelay, RelayProcess, local_relay
+from tests.support.sockets import ASGI, KINDS, OWN, Sockets
 from tests.support.websocket import CONT, PING, PONG, TEXT, RawClient, close_frame, frame
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-
-class Sockets(NamedTuple):
-    """A way to serve WebSockets, and all in which a client can tell it from the other."""
-
-    options: dict[str, Any]
-    """For uvicorn."""
-    silent_peer: int
-    """How a peer is closed that answers no ping."""
-
-
-OWN = Sockets({}, silent_peer=4003)
-"""The relay's own protocol, to which the transport is handed over."""
-
-ASGI = Sockets(PLAIN_ASGI, silent_peer=1011)
-"""uvicorn's protocol, as under any ASGI server: pings and what becomes of their answers are its."""
-
-_KINDS = {"own": (OWN, "redis_server"), "asgi": (ASGI, "redis_server"),
-          "own-embedded": (OWN, "embedded_broker")}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +43,7 @@ def sockets(request: pytest.FixtureRequest) -> Sockets:
     return kind
 
 
-@pytest.fixture(params=list(_KINDS.values()), ids=list(_KINDS))
+@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
 def _kind(request: pytest.FixtureRequest) -> tuple[Sockets, str]:
     sockets, broker = request.param
     return sockets, request.getfixturevalue(broker).url
@@ -75,9 +57,11 @@ def redis_url(_kind: tuple[Sockets, str]) -> str:
 
 @pytest.fixture
 async def relay(_kind: tuple[Sockets, str]) -> AsyncIterator[LocalRelay]:
-    """A relay with short times."""
+    """A relay with short times, where anybody may send a lot."""
     sockets, url = _kind
-    async with local_relay(url, options=sockets.options, linger_s=0.0, heartbeat_s=0.5) as relay:
+    async with local_relay(
+        url, options=sockets.options, linger_s=0.0, heartbeat_s=0.5, inbound_burst=10_000
+    ) as relay:
         yield relay
 
 
@@ -89,8 +73,8 @@ async def publisher(redis_url: str) -> AsyncIterator[HintPublisher]:
 
 
 async def test_the_first_message(relay: LocalRelay, session_id: str) -> None:
-    """A new session's first facilitator is told that it is connected, and that there is no log."""
-    async with client(relay.ws_url, session_id, welcome=False) as facilitator:
+    """A new session's first facilitator is told who it is, and that there is no log."""
+    async with client(relay.ws_url, session_id, welcome=False, guest="mara") as facilitator:
         assert await facilitator.next() == {
             "type": "connection",
             "status": "connected",
@@ -99,6 +83,7 @@ async def test_the_first_message(relay: LocalRelay, session_id: str) -> None:
             "recovered": None,
             "snapshot": 0,
             "heartbeat_s": 0.5,
+            "you": "guest-mara",
         }
 
 
@@ -287,11 +272,14 @@ async def test_bad_parameters(relay: LocalRelay, session_id: str) -> None:
         {"replay": "-1"},
         {"replay": "many"},
         {"replay": "9" * 30},
+        {"guest": ""},
+        {"guest": "x" * 65},
+        {"guest": "a.b"},
     ):
         async with client(relay.ws_url, session_id, welcome=False, **query) as facilitator:
             code, _, messages = await facilitator.closed()
         assert code == 4101, query
-        word = "position" if "since" in query else "replay"
+        word = "position" if "since" in query else next(iter(query))
         assert word in messages[0]["text"], query
 
 
@@ -556,7 +544,7 @@ async def test_messages_during_a_slow_join(sockets: Sockets, session_id: str) ->
     with RedisServer() as redis:
         async with local_relay(
             redis.url, options=sockets.options, linger_s=0.0, heartbeat_s=60.0,
-            join_timeout_s=30.0, redis_timeout_s=20.0, probe_timeout_s=30.0,
+            join_timeout_s=30.0, redis_timeout_s=20.0, probe_timeout_s=30.0, inbound_burst=100,
         ) as relay:  # fmt: skip
             redis.send(signal.SIGSTOP)
             try:

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 async def relay(redis_server: RedisServer) -> AsyncIterator[LocalRelay]:
     """A relay whose sockets are served over plain ASGI."""
     async with local_relay(
-        redis_server.url, options=PLAIN_ASGI, linger_s=0.0, heartbeat_s=60.0
+        redis_server.url,
+        options=PLAIN_ASGI,
+        linger_s=0.0,
+        heartbeat_s=60.0,
+        inbound_burst=1_000_000,
     ) as relay:
         yield relay
 

@@ -17,7 +17,8 @@ from relay.close_codes import CloseCode
 from relay.feed import Backlog, Feed
 from relay.position import Position
 from relay.publication import Publication
-from relay.room import Room, Welcome
+from relay.reader import Welcome
+from relay.room import Room
 from relay.socket.connection import Connection
 from tests.support.client import client
 from tests.support.redis import RedisServer
@@ -68,7 +69,9 @@ async def publisher(redis_server: RedisServer) -> AsyncIterator[HintPublisher]:
 @pytest.fixture
 async def relay(redis_server: RedisServer) -> AsyncIterator[LocalRelay]:
     """A relay that keeps no empty session, and whose heartbeat disturbs nobody."""
-    async with local_relay(redis_server.url, linger_s=0.0, heartbeat_s=60.0) as relay:
+    async with local_relay(
+        redis_server.url, linger_s=0.0, heartbeat_s=60.0, inbound_burst=1_000_000
+    ) as relay:
         yield relay
 
 
@@ -586,7 +589,7 @@ async def waiting_relay() -> AsyncIterator[tuple[LocalRelay, RedisServer]]:
     with RedisServer() as redis:
         async with local_relay(
             redis.url, linger_s=0.0, heartbeat_s=60.0, join_timeout_s=30.0, redis_timeout_s=20.0,
-            probe_timeout_s=30.0,
+            probe_timeout_s=30.0, inbound_burst=1000,
         ) as relay:  # fmt: skip
             redis.send(signal.SIGSTOP)
             yield relay, redis

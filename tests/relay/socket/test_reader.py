@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from relay.close_codes import CloseCode
 from relay.feed import Backlog, Feed
+from relay.identity import Identity
 from relay.log_slice import LogSlice
 from relay.position import Position
 from relay.publication import Publication
-from relay.room import Room, Welcome
+from relay.reader import Welcome
+from relay.room import Room
 from relay.socket.reader import FeedReader
 
 if TYPE_CHECKING:
@@ -36,6 +38,16 @@ class NoSource:
         raise AssertionError
 
     async def until_link_up(self) -> int:
+        raise AssertionError
+
+
+class SilentReader(FeedReader):
+    """A reader to whom nothing is said beside the feed."""
+
+    def tell(self, message: Publication) -> None:
+        raise AssertionError
+
+    def show_presence(self, presence: Publication) -> None:
         raise AssertionError
 
 
@@ -78,7 +90,7 @@ def _positions(*offsets: int) -> list[str]:
 
 def test_before_the_welcome() -> None:
     """A reader without a room has nothing to say, not even a heartbeat that was asked for."""
-    reader = FeedReader()
+    reader = SilentReader()
     reader.ask_heartbeat()
     assert _take(reader) == []
     assert reader.sent == 0
@@ -86,7 +98,7 @@ def test_before_the_welcome() -> None:
 
 def test_the_order() -> None:
     """First the connection message, then the backlog, then what is live, then a heartbeat."""
-    room, reader = _room(), FeedReader()
+    room, reader = _room(), SilentReader()
     for offset in (1, 2, 3):
         room.feed.receive(_publication(offset))
     reader.start(room, _welcome(room, _publication(1), _publication(3)))
@@ -100,7 +112,7 @@ def test_the_order() -> None:
 @pytest.mark.parametrize(("recovered", "snapshot"), [(None, 2), (False, 2), (True, 0)])
 def test_the_connection_message(recovered: bool | None, snapshot: int) -> None:
     """It names the head, and announces a snapshot by its length."""
-    room, reader = _room(), FeedReader()
+    room, reader = _room(), SilentReader()
     room.feed.receive(_publication(1))
     backlog = (_publication(1), _publication(1))
     reader.start(room, _welcome(room, *backlog, recovered=recovered))
@@ -118,7 +130,7 @@ def test_the_connection_message(recovered: bool | None, snapshot: int) -> None:
 @given(st.lists(st.integers(0, 500), max_size=20), st.integers(0, 20), st.integers(1, 1500))
 def test_pieces(sizes: list[int], kept: int, max_bytes: int) -> None:
     """However small the pieces are, everything comes once and in order, and no piece is too large."""
-    room, reader = _room(), FeedReader()
+    room, reader = _room(), SilentReader()
     publications = [_publication(n + 1, size) for n, size in enumerate(sizes)]
     kept = min(kept, len(publications))
     for publication in publications[:kept]:
@@ -137,7 +149,7 @@ def test_pieces(sizes: list[int], kept: int, max_bytes: int) -> None:
 
 def test_heartbeats() -> None:
     """Several that were asked for are one, behind everything that was due, with the newest position."""
-    room, reader = _room(), FeedReader()
+    room, reader = _room(), SilentReader()
     reader.start(room, _welcome(room))
     assert _all(reader) == ["connection"]
     for _ in range(3):
@@ -153,7 +165,7 @@ def test_heartbeats() -> None:
 
 def test_too_slow() -> None:
     """When the ring has moved past the cursor the reader ends with 4002, and takes no more."""
-    room, reader = _room(ring=2), FeedReader()
+    room, reader = _room(ring=2), SilentReader()
     reader.start(room, _welcome(room))
     _all(reader)
     for offset in (1, 2, 3):
@@ -165,7 +177,7 @@ def test_too_slow() -> None:
 
 def test_another_ending_stays() -> None:
     """What a reader is already being closed with is not changed by being too slow."""
-    room, reader = _room(ring=1), FeedReader()
+    room, reader = _room(ring=1), SilentReader()
     reader.start(room, _welcome(room))
     _all(reader)
     reader.ending = CloseCode.BROKER_LOST
@@ -177,7 +189,7 @@ def test_another_ending_stays() -> None:
 
 def test_a_slow_reader_of_a_backlog() -> None:
     """The ring may move past a reader that still has backlog: that is given first, then it ends."""
-    room, reader = _room(ring=1), FeedReader()
+    room, reader = _room(ring=1), SilentReader()
     room.feed.receive(_publication(1))
     reader.start(room, _welcome(room, _publication(1, 100), _publication(1, 100)))
     assert len(_take(reader, 1)) == 2
@@ -198,7 +210,7 @@ def _reset(room: Room, *publications: Publication) -> None:
 
 def test_a_lost_log() -> None:
     """Between the loss and the new welcome nothing is taken; then everything begins anew."""
-    room, reader = _room(), FeedReader()
+    room, reader = _room(), SilentReader()
     for offset in (1, 2):
         room.feed.receive(_publication(offset))
     reader.start(room, _welcome(room, _publication(1), _publication(2)))
@@ -216,7 +228,7 @@ def test_a_lost_log() -> None:
 
 def test_a_heartbeat_before_the_new_welcome() -> None:
     """Until the new welcome a heartbeat names no position: the client can't have the new log's."""
-    room, reader = _room(), FeedReader()
+    room, reader = _room(), SilentReader()
     room.feed.receive(_publication(1))
     reader.start(room, _welcome(room))
     _all(reader)
@@ -228,7 +240,7 @@ def test_a_heartbeat_before_the_new_welcome() -> None:
 
 def test_starting_after_a_restart() -> None:
     """A restart that came first is newer than the welcome of the join, and stays."""
-    room, reader = _room(), FeedReader()
+    room, reader = _room(), SilentReader()
     room.feed.receive(_publication(1))
     old = _welcome(room)
     _reset(room, Publication(Position(EPOCH + 1, 1), b'{"position":"1001-1","type":"hint"}'))
@@ -238,3 +250,45 @@ def test_starting_after_a_restart() -> None:
     reader.start(room, old)
     assert reader.generation == new.generation
     assert _take(reader)[0]["recovered"] is False
+
+
+def test_who_it_is() -> None:
+    """The connection message tells a reader its name; one without a name is nobody."""
+    room, reader = _room(), SilentReader(Identity("guest-mara", is_lasting=True))
+    reader.start(room, _welcome(room))
+    assert _take(reader)[0]["you"] == "guest-mara"
+    assert reader.facilitator is reader
+    assert reader.who == Identity("guest-mara", is_lasting=True)
+    assert SilentReader().facilitator is None
+
+
+def test_how_far_it_was_served() -> None:
+    """It is the newest position that was taken: of the backlog, then of the ring."""
+    room, reader = _room(), SilentReader()
+    assert reader.delivered() is None
+    for offset in (1, 2, 3):
+        room.feed.receive(_publication(offset))
+    reader.start(room, _welcome(room, _publication(1), _publication(3)))
+    served = [reader.delivered()]
+    room.feed.receive(_publication(4))
+    while _take(reader, 1):
+        served.append(reader.delivered())
+    assert served == [None, *(Position(EPOCH, offset) for offset in (1, 3, 4))]
+    _reset(room, Publication(Position(EPOCH + 1, 1), b'{"position":"1001-1","type":"hint"}'))
+    assert reader.delivered() is None, "the log that it was served from is gone"
+
+
+def test_presence() -> None:
+    """Only the newest is sent, behind all publications, and none twice in a row."""
+    room, reader = _room(), SilentReader()
+    one, two = Publication(None, b'{"type":"one"}'), Publication(None, b'{"type":"two"}')
+    assert reader.ask_presence(one)
+    assert reader.ask_presence(two)
+    reader.start(room, _welcome(room, _publication(1)))
+    reader.ask_heartbeat()
+    assert _all(reader) == ["connection", *_positions(1), "two", "heartbeat"]
+    assert not reader.ask_presence(two)
+    assert _take(reader) == []
+    assert reader.ask_presence(one)
+    assert _all(reader) == ["one"]
+    assert reader.sent == 1

@@ -13,7 +13,7 @@ from relay.feed import Backlog
 from relay.metrics import Metrics
 from relay.position import Position
 from relay.publication import Publication
-from relay.room import Welcome
+from relay.reader import Welcome
 from relay.socket.records import Records
 
 VISIT = 0xBEEF
@@ -126,7 +126,7 @@ def test_messages(records: Records, metrics: Metrics) -> None:
     """Messages from facilitators are counted by their outcome, deliveries by their number."""
     records.inbound()
     with structlog.testing.capture_logs() as lines:
-        records.bad_inbound(VISIT, CLIENT, InvalidMessage("why"))
+        records.refused_inbound(VISIT, CLIENT, InvalidMessage("why"))
     assert _one(lines)["error"] == "why"
     records.delivered(3)
     records.delivered(0)

@@ -16,6 +16,7 @@ from relay.socket.reader import FeedReader
 from tests.support.websocket import CONT, TEXT, frame
 
 if TYPE_CHECKING:
+    from relay.publication import Publication
     from relay.socket.serving import Serving
 
 
@@ -30,6 +31,12 @@ class Asked(FeedReader):
 
     def ask_heartbeat(self) -> None:
         self.beats += 1
+
+    def tell(self, message: Publication) -> None:
+        raise AssertionError
+
+    def show_presence(self, presence: Publication) -> None:
+        raise AssertionError
 
 
 @pytest.fixture
@@ -124,3 +131,21 @@ def test_parsers(serving: Serving) -> None:
 def test_times(serving: Serving) -> None:
     """The heartbeat turns at the time that clients are told."""
     assert serving.heartbeat_s == serving.heartbeat.interval_s == 7.0
+
+
+def test_too_many(serving: Serving) -> None:
+    """Over the limit each message is refused with its id, whatever it is, and stands in no log."""
+    reader = Asked()
+    for _ in range(20):
+        serving.handle(reader, '{"type":"ping"}', visit=1, client=None)
+    assert reader.beats == 20
+    with structlog.testing.capture_logs() as lines:
+        for message, ref in (('{"type":"ping","id":"p"}', "p"), ("garbage", None), (b"", None)):
+            answer = serving.handle(reader, message, visit=1, client=None)
+            assert answer is not None
+            said = json.loads(answer.payload)
+            assert (said["code"], said.get("ref")) == ("rate_limited", ref)
+            assert 0 < said["retry_after_ms"] <= 100
+    assert lines == []
+    assert reader.beats == 20
+    assert _counted(serving, "rate_limited") == 3

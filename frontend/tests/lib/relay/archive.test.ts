@@ -38,11 +38,18 @@ describe("archive", () => {
       h(2, { status: "streaming", reply_to: "q" }),
       { type: "feedback", hint: "h1", action: "pinned", position: "7-3" },
       { type: "feedback", hint: "h1", action: "helpful", position: "7-4" },
+      { type: "feedback", hint: "to come", action: "used", by: "ann", position: "7-4" },
       t(5, { speaker: "Actor" }),
       t(6, { speaker: "Coach", final: false }),
       { type: "command", id: "c", name: "cancel", hint: "h2", by: "ann", position: "7-7" },
       { type: "error", text: "The model does not answer.", position: "7-8" },
-      { type: "connection", status: "connected", recovered: false, position: "7-9" },
+      {
+        type: "connection",
+        status: "connected",
+        recovered: false,
+        position: "7-9",
+        you: "guest-1",
+      },
     );
     const dismissed = reduceSession(state, [
       { type: "dismiss_notice", key: "at:7-8" },
@@ -87,7 +94,7 @@ describe("archive", () => {
   it("is not read when it is another session's, another version's, broken, or a day old", () => {
     const text = write(sessionOf(h(1)));
     expect(readArchive("other", text, NOW_MS)).toBeNull();
-    expect(read(text.replace('"version":1', '"version":0'))).toBeNull();
+    expect(read(text.replace('"version":2', '"version":0'))).toBeNull();
     expect(read(text.replace('"text":"1"', '"text":1'))).toBeNull();
     expect(read(text.slice(0, -1))).toBeNull();
     for (const other of ["", "null", "[]", "7", "{}"]) expect(read(other)).toBeNull();

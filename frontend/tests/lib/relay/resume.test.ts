@@ -102,6 +102,26 @@ describe("resuming", () => {
     expect(world.socket.query("since")).toBe("8-3");
   });
 
+  it("asks for everything when it is to start over, as one that is behind", () => {
+    const places: unknown[] = [];
+    client = new RelayClient(
+      { url: "ws://relay/ws?session=demo", onPlace: (place) => places.push(place) },
+      world,
+    );
+    start({ position: "7-3" });
+    client.startOver();
+    expect([world.liveSockets, client.state.status]).toEqual([0, "reconnecting"]);
+    expect(places.at(-1)).toEqual({ position: null, standing: "behind" });
+    // It is asked for again while it waits: that changes nothing.
+    client.startOver();
+    world.advance(1_000);
+    expect(world.sockets).toHaveLength(2);
+    expect(world.socket.query("since")).toBeNull();
+    world.socket.greet({ position: "7-4", snapshot: 1 });
+    world.socket.receive(hint("7-4"));
+    expect(client.place).toEqual({ position: "7-4", standing: "level" });
+  });
+
   it("goes on from the place that another client had got to", () => {
     const events: unknown[] = [];
     client = new RelayClient(

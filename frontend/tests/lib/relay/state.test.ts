@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { isStopping } from "@/lib/relay/hint";
 import {
   EMPTY_SESSION,
   MAX_HINTS,
@@ -89,19 +90,24 @@ describe("hints", () => {
       feedback("dismissed"),
       delivered(h("a"), { snapshot: true }),
     );
-    expect(hints(state)).toMatchObject([
-      { used: true, pinned: false, dismissed: true, rating: "helpful" },
-    ]);
+    const mark = (action: string) => ({ action, by: "ana", pending: false });
+    expect(hints(state)[0]?.marks).toEqual({
+      outcome: mark("dismissed"),
+      rating: mark("helpful"),
+      pin: null,
+      cancel: null,
+    });
   });
 
   it("show that they are being stopped, until they are", () => {
     const cancel = delivered({ type: "command", id: "c", name: "cancel", hint: "a", timestamp: 1 });
     const asked = sessionOf(delivered(h("a", { status: "streaming" })), cancel);
-    expect(hints(asked)).toMatchObject([{ cancelRequested: true, status: "streaming" }]);
+    expect(hints(asked).map(isStopping)).toEqual([true]);
     const ended = reduceSession(asked, [
       delivered({ type: "append", id: "a", text: "", status: "cancelled" }),
     ]);
-    expect(hints(ended)).toMatchObject([{ cancelRequested: false, status: "cancelled" }]);
+    expect(hints(ended).map(isStopping)).toEqual([false]);
+    expect(hints(ended)).toMatchObject([{ status: "cancelled" }]);
   });
 
   it("are cleared on demand, but for the pinned and the unfinished, and stay away", () => {
@@ -220,7 +226,7 @@ describe("notices", () => {
 });
 
 describe("the rest", () => {
-  it("keeps who is watching, what was asked of the agent, and what was acknowledged", () => {
+  it("keeps who is watching, who the reader is, and what was asked of the agent", () => {
     const steer = delivered({
       type: "command",
       id: "c",
@@ -232,22 +238,23 @@ describe("the rest", () => {
       delivered({ type: "presence", facilitators: 2, who: ["ana", "ben"] }),
       steer,
       steer,
-      delivered({ type: "ack", ref: "c", position: "7-1" }),
+      delivered({ type: "connection", status: "connected", you: "ana" }),
     );
+    expect(state.you).toBe("ana");
     expect(state.presence).toEqual({ facilitators: 2, who: ["ana", "ben"] });
     expect(state.commands).toMatchObject([{ id: "c", name: "steer", text: "shorter", by: "ana" }]);
-    expect(state.acks.get("c")).toBe("7-1");
   });
 
-  it("stays bounded whatever number of commands and acks arrive", () => {
+  it("stays bounded whatever number of commands, marks and stray pieces arrive", () => {
     let state = EMPTY_SESSION;
     for (let n = 0; n < 500; n += 1) {
       state = reduceSession(state, [
-        delivered({ type: "ack", ref: `${n}` }),
+        delivered({ type: "append", id: `${n}`, at: 4, text: "x" }),
+        delivered({ type: "feedback", id: `f${n}`, hint: `${n}`, action: "used" }),
         delivered({ type: "command", id: `${n}`, name: "steer" }),
       ]);
     }
-    expect([state.acks.size, state.commands.length]).toEqual([100, 50]);
+    expect([state.gaps.size, state.earlyMarks.size, state.commands.length]).toEqual([100, 200, 50]);
   });
 
   it.each(GOLDEN_MESSAGES.valid)("takes in $name without changing what was", ({ message }) => {

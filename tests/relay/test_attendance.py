@@ -1,0 +1,184 @@
+"""Who is watching, on real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay.broker.broker import Broker
+from relay.broker.presence import PresenceBoard
+from tests.support.client import Client, Json, client
+from tests.support.redis import RedisServer
+from tests.support.relay import LocalRelay, RelayProcess, local_relay
+from tests.support.sockets import ASGI, KINDS, OWN, Sockets
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture(params=[OWN, ASGI], ids=["own", "asgi"])
+def sockets(request: pytest.FixtureRequest) -> Sockets:
+    """Both kinds, for tests that need a Redis of their own."""
+    kind: Sockets = request.param
+    return kind
+
+
+@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
+def kind(request: pytest.FixtureRequest) -> tuple[Sockets, str]:
+    """Each kind of socket, with a broker's URL."""
+    sockets, broker = request.param
+    return sockets, request.getfixturevalue(broker).url
+
+
+@pytest.fixture
+async def relays(kind: tuple[Sockets, str]) -> AsyncIterator[tuple[LocalRelay, LocalRelay]]:
+    """Two workers on one broker."""
+    sockets, url = kind
+    async with (
+        local_relay(url, options=sockets.options, linger_s=0.0) as one,
+        local_relay(url, options=sockets.options, linger_s=0.0) as two,
+    ):
+        yield one, two
+
+
+def _watching(*names: str) -> Json:
+    who = sorted(f"guest-{name}" for name in names)
+    return {"type": "presence", "facilitators": len(who), "who": who}
+
+
+async def _until(facilitator: Client, *names: str, timeout_s: float = 5.0) -> None:
+    """Wait until this facilitator is told that just these are watching."""
+    async with asyncio.timeout(timeout_s):
+        while await facilitator.next_of("presence", timeout_s) != _watching(*names):
+            pass
+
+
+async def _silence(facilitator: Client, seconds: float) -> None:
+    """Make sure that nobody is told anything about who is watching."""
+    with pytest.raises(TimeoutError):
+        await facilitator.next_of("presence", seconds)
+
+
+async def test_two_relays(relays: tuple[LocalRelay, LocalRelay], session_id: str) -> None:
+    """Everybody on every relay, and who comes, is soon told of all who are there."""
+    one, two = relays
+    async with client(one.ws_url, session_id, guest="mara") as mara:
+        began_s = time.monotonic()
+        await _until(mara, "mara")
+        assert time.monotonic() - began_s < 2
+        async with client(two.ws_url, session_id, guest="ada") as ada:
+            await _until(ada, "ada", "mara")
+            await _until(mara, "ada", "mara")
+        await _until(mara, "mara")
+    assert one.metrics.presence_told._value + two.metrics.presence_told._value >= 3
+
+
+async def test_who_comes_and_changes_nothing(
+    relays: tuple[LocalRelay, LocalRelay], session_id: str
+) -> None:
+    """A second window is told who is watching; the others, who know, are not told again."""
+    async with client(relays[0].ws_url, session_id, guest="mara") as mara:
+        await _until(mara, "mara")
+        for relay in relays:
+            async with client(relay.ws_url, session_id, guest="mara") as window:
+                await _until(window, "mara")
+                await _silence(mara, 0.5)
+
+
+async def test_a_reload(relays: tuple[LocalRelay, LocalRelay], session_id: str) -> None:
+    """Who is back at once has not been away; others hear nothing of it."""
+    one, _ = relays
+    async with client(one.ws_url, session_id, guest="mara") as mara:
+        async with client(one.ws_url, session_id, guest="ada") as ada:
+            await _until(ada, "ada", "mara")
+            await _until(mara, "ada", "mara")
+        async with client(one.ws_url, session_id, guest="ada") as ada:
+            await _until(ada, "ada", "mara")
+            await _silence(mara, 1.5)
+
+
+async def test_a_relay_that_stops(sockets: Sockets, session_id: str) -> None:
+    """A relay that stops takes its facilitators off the board at once."""
+    with RedisServer() as redis:
+        async with (
+            local_relay(redis.url, options=sockets.options) as stays,
+            client(stays.ws_url, session_id, guest="mara") as mara,
+        ):
+            before = asyncio.all_tasks()
+            async with (
+                local_relay(redis.url, options=sockets.options) as stops,
+                client(stops.ws_url, session_id, guest="ada") as ada,
+            ):
+                await _until(mara, "ada", "mara")
+                assert stops.server is not None
+                stops.server.should_exit = True
+                await ada.closed()
+            began_s = time.monotonic()
+            await _until(mara, "mara")
+            assert time.monotonic() - began_s < 1
+            await asyncio.sleep(0.05)
+            assert asyncio.all_tasks() <= before
+
+
+async def test_a_relay_that_is_killed(redis_server: RedisServer, session_id: str) -> None:
+    """The facilitators of a relay that dies are gone within 15 s."""
+    with RelayProcess(redis_server.url) as dies:
+        async with (
+            local_relay(redis_server.url) as stays,
+            client(stays.ws_url, session_id, guest="mara") as mara,
+            client(dies.ws_url, session_id, guest="ada"),
+        ):
+            await _until(mara, "ada", "mara")
+            dies.kill()
+            await _until(mara, "mara", timeout_s=15.0)
+
+
+async def test_redis_away(sockets: Sockets, session_id: str) -> None:
+    """What a Redis that was away has forgotten is reported again, as soon as it is back."""
+    with RedisServer() as redis:
+        async with (
+            local_relay(redis.url, options=sockets.options, linger_s=0.0) as relay,
+            client(relay.ws_url, session_id, guest="mara") as mara,
+        ):
+            await _until(mara, "mara")
+            redis.kill()
+            async with client(relay.ws_url, session_id, guest="ada", welcome=False) as ada:
+                await asyncio.sleep(1.0)
+                redis.start()
+                await asyncio.to_thread(redis.wait_until_ready)
+                await _until(mara, "ada", "mara", timeout_s=10.0)
+                await _until(ada, "ada", "mara", timeout_s=10.0)
+            await _until(mara, "mara")
+
+
+async def test_nobody_is_left(relays: tuple[LocalRelay, LocalRelay], session_id: str) -> None:
+    """When the last one has gone the board is empty, and nothing is reported any more."""
+    one, _ = relays
+    async with client(one.ws_url, session_id) as facilitator:
+        await facilitator.next_of("presence")
+    async with Broker(one.settings.redis_url) as broker, asyncio.timeout(5):
+        while (await PresenceBoard(broker).look(session_id)).facilitators:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_crowd(redis_server: RedisServer, session_id: str) -> None:
+    """Of many who come at once each is counted, and few messages say so."""
+    async with local_relay(redis_server.url) as relay:
+        heard = 0
+
+        async def watch(number: int) -> None:
+            nonlocal heard
+            async with client(relay.ws_url, session_id, guest=f"g{number:03}") as facilitator:
+                while (told := await facilitator.next_of("presence"))["facilitators"] < 200:
+                    heard += 1
+                assert len(told["who"]) == 64
+                await ready.wait()
+
+        ready = asyncio.Barrier(200)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            for number in range(200):
+                group.create_task(watch(number))
+        assert heard < 200 * 5
