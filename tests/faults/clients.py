@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from producers import HintPublisher
-from relay.errors import BrokerError
-from tests.faults.checker import Violation, Witness
+from relay.errors import BrokerError, HintEnded
+from relay.position import Position
+from tests.faults.checker import Text, Violation, Witness
 
 if TYPE_CHECKING:
     import random
@@ -20,14 +21,22 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.client import ClientConnection
 
-    from tests.faults.checker import Ledger
+    from tests.faults.checker import Ledger, Truth
+
+
+# How long a client of ours waits before it sends again what it was told to send again.
+_AGAIN_S = 0.3
 
 
 class FlappingClient:
     """A facilitator on a bad line: connects anywhere, is cut off, comes back with its position.
 
+    Where hints stream it also says what it does with hints, and says it again under the same id after
+    each reconnect until it is acknowledged.
+
     Args:
         witness: checks each message as it comes.
+        ledger: is told what was acknowledged.
         pick_url: says where to connect this time; any relay will do.
         draw: the run's random source.
         stays_s: bounds of how long a connection lasts before it is reset.
@@ -36,6 +45,7 @@ class FlappingClient:
     def __init__(
         self,
         witness: Witness,
+        ledger: Ledger,
         pick_url: Callable[[], str],
         draw: random.Random,
         *,
@@ -44,6 +54,10 @@ class FlappingClient:
         self.witness = witness
         self.connects = 0
         self.resets = 0
+        self.said = 0
+        self.unacknowledged: dict[str, str] = {}
+        self.refused: set[str] = set()
+        self._ledger = ledger
         self._pick_url = pick_url
         self._draw = draw
         self._stays_s = stays_s
@@ -67,9 +81,15 @@ class FlappingClient:
         """Stop flapping: the present or the next connection stays."""
         self._stays = True
 
+    def final_check(self, truth: Truth | None) -> None:
+        """Check that it has everything, and that all it said was acknowledged."""
+        if self.unacknowledged:
+            raise Violation(f"{self.witness}: no answer to {sorted(self.unacknowledged)}")
+        self.witness.final_check(self._ledger, truth)
+
     async def _connect_once(self) -> None:
         since = "" if self.witness.position is None else f"&since={self.witness.position}"
-        url = f"{self._pick_url()}?session={self.witness.session}{since}"
+        url = f"{self._pick_url()}?session={self.witness.session}&guest={self.witness.name}{since}"
         websocket = await connect(
             url, proxy=None, ping_interval=None, open_timeout=5, close_timeout=0.1, max_size=None,
             compression=None,
@@ -78,20 +98,107 @@ class FlappingClient:
         reset = asyncio.get_running_loop().call_later(
             self._draw.uniform(*self._stays_s), self._reset, websocket
         )
+        speaking = None
         try:
             while True:
                 # Longer than two heartbeats: the relay or the network is dead.
                 async with asyncio.timeout(4):
                     text = await websocket.recv()
-                self.witness.take(json.loads(text))
+                message = json.loads(text)
+                self.witness.take(message)
+                if message["type"] == "connection" and speaking is None and self.witness.streams:
+                    speaking = asyncio.create_task(self._speak(websocket))
+                self._heed(message)
+                if self.witness.begin_anew:
+                    self.witness.forget_position()
+                    return
         finally:
             reset.cancel()
             websocket.transport.abort()
+            if speaking is not None:
+                speaking.cancel()
+                await asyncio.gather(speaking, return_exceptions=True)
+
+    def _heed(self, message: dict[str, Any]) -> None:
+        """Note what became of what was said."""
+        match message:
+            case {"type": "ack", "ref": str(ref), "position": str(at)}:
+                if self.unacknowledged.pop(ref, None) is not None:
+                    self._ledger.acknowledge(self.witness.session, ref, Position.parse(at))
+            case {"type": "error", "ref": str(ref), "code": str(code)}:
+                if code not in ("unavailable", "rate_limited"):
+                    self.unacknowledged.pop(ref, None)
+                    self.refused.add(code)
+
+    async def _speak(self, websocket: ClientConnection) -> None:
+        """Say again what is not acknowledged, and something new now and then."""
+        while True:
+            for text in list(self.unacknowledged.values()):
+                await websocket.send(text)
+            await asyncio.sleep(_AGAIN_S + self._draw.uniform(0, 0.5))
+            if self.witness.hints and not self._stays and len(self.unacknowledged) < 3:
+                number, self.said = self.said, self.said + 1
+                message_id = f"{self.witness.name}-{number}"
+                self.unacknowledged[message_id] = json.dumps(
+                    {
+                        "type": "feedback",
+                        "id": message_id,
+                        "hint": self._draw.choice(self.witness.hints),
+                        "action": self._draw.choice(["used", "helpful", "pinned"]),
+                    }
+                )
 
     def _reset(self, websocket: ClientConnection) -> None:
         if not self._stays:
             self.resets += 1
             websocket.transport.abort()
+
+
+class StreamingAgent:
+    """An agent whose hints grow, one after another, and that writes down what they became.
+
+    Args:
+        redis_url: where to publish.
+        session: to which session.
+        ledger: is told each hint that has ended.
+        draw: the run's random source.
+    """
+
+    def __init__(self, redis_url: str, session: str, ledger: Ledger, draw: random.Random) -> None:
+        self._redis_url = redis_url
+        self._session = session
+        self._ledger = ledger
+        self._draw = draw
+        self._stopping = asyncio.Event()
+        self.completed = 0
+        self.broken_off = 0
+
+    def stop(self) -> None:
+        """End the hint that grows, and stop."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Stream until stopped."""
+        number = 0
+        async with HintPublisher(self._redis_url, give_up_s=5.0, timeout_s=1.0) as publisher:
+            while not self._stopping.is_set():
+                number += 1
+                try:
+                    await self._stream(publisher, f"stream-{self._session}-{number}")
+                except (BrokerError, HintEnded):
+                    # Redis was away for longer than an agent waits, or than its lease holds.
+                    self.broken_off += 1
+
+    async def _stream(self, publisher: HintPublisher, hint_id: str) -> None:
+        tokens = self._draw.randrange(20, 200)
+        async with publisher.stream_hint(self._session, id=hint_id) as hint:
+            for token in range(tokens):
+                if self._stopping.is_set():
+                    break
+                await hint.append(f"tökén{token} " if token % 7 else "🎭 ")
+                await asyncio.sleep(self._draw.expovariate(100))
+        self._ledger.finish(self._session, hint_id, Text(hint.text, hint.status))
+        self.completed += 1
 
 
 class SteadyPublisher:

@@ -13,13 +13,28 @@ _MOST_GROWTH_MIB = 16.0
 
 
 class Outcome(NamedTuple):
-    """What one scenario saw; that it returned at all means that nothing was wrong."""
+    """What one scenario saw; that it returned at all means that nothing was wrong.
+
+    Attributes:
+        published: messages that were acknowledged, pieces of streaming hints not counted.
+        received: kept messages that clients took.
+        connects: connections that they made.
+        resumed: of those, the ones that went on exactly where they were.
+        told: how often one was told that history is gone.
+        streamed: hints that grew to their end.
+        acts: what facilitators did with hints.
+        anew: how often a client met a piece of a hint whose beginning it lacked, and began anew.
+        growth_mib: how much the largest relay grew.
+    """
 
     published: int
     received: int
     connects: int
     resumed: int
     told: int
+    streamed: int
+    acts: int
+    anew: int
     growth_mib: float
 
 
@@ -36,6 +51,7 @@ async def run(name: str, size: Size, seed: int) -> Outcome:
         await world.quiesce()
         if name not in LOSES and world.told:
             raise Violation(f"{world.told} times a client was told of a loss, and nothing was lost")
+        _check_streams(world, loses=name in LOSES)
         after_all = world.resident_mib()
         growth = max(
             (
@@ -57,5 +73,23 @@ async def run(name: str, size: Size, seed: int) -> Outcome:
             connects=sum(client.connects for client in world.clients),
             resumed=sum(client.witness.resumed for client in world.clients),
             told=world.told,
+            streamed=sum(agent.completed for agent in world.agents),
+            acts=sum(client.said - len(client.unacknowledged) for client in world.clients),
+            anew=sum(client.witness.anew for client in world.clients),
             growth_mib=growth,
         )
+
+
+def _check_streams(world: World, *, loses: bool) -> None:
+    """Look at what streamed, and at what facilitators said, over all sessions."""
+    if not any(agent.completed for agent in world.agents):
+        raise Violation("no hint was streamed to its end")
+    if not any(client.said for client in world.clients):
+        raise Violation("no facilitator said anything")
+    if loses:
+        return
+    for client in world.clients:
+        if client.witness.doubled:
+            raise Violation(f"{client.witness} got twice: {sorted(client.witness.doubled)[:5]}")
+        if client.refused:
+            raise Violation(f"{client.witness} was refused: {sorted(client.refused)}")

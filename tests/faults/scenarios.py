@@ -274,9 +274,14 @@ async def _fail_over(world: World, replica: RedisServer, replication: TcpProxy) 
     await world.progress(1.5)
     world.redis.kill()
     replication.cut()
+    # Until the last answers of the dead master have been read.
+    await world.progress(0.3)
     replica.command("REPLICAOF", "NO", "ONE")
+    world.redis_url = replica.url
     if not _forget_lost(world, replica):
         raise Violation("the scenario lost nothing")
+    # Hints whose end is lost stream on the new master until their leases run out.
+    world.ledger.finished.clear()
     for proxy in [*world.redis_proxies, world.publisher_proxy]:
         proxy.target_port = replica.port
         proxy.cut()

@@ -6,6 +6,7 @@ import pytest
 
 from relay.position import Position
 from tests.faults.checker import Ledger, Violation, Witness
+from tests.faults.long_hint import run_long_hint
 from tests.faults.runner import run
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.world import SHORT
@@ -21,6 +22,14 @@ async def test_exactly_once_in_order(name: str, capsys: pytest.CaptureFixture[st
             f"\n{name}: {outcome.published} published, {outcome.received} received over "
             f"{outcome.connects} connections, {outcome.resumed} resumed, {outcome.told} told"
         )
+
+
+async def test_a_long_streaming_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who comes late, comes back or loses the relay has the same text, in few bytes and messages."""
+    watchers = await run_long_hint(tokens=2_000, per_s=250)
+    with capsys.disabled():
+        for seen in watchers:
+            print(f"\n{seen}", end="")
 
 
 def _hello(position: str | None, recovered: bool | None, snapshot: int = 0) -> dict[str, object]:

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
+import orjson
 
-from tests.faults.checker import Ledger, Violation, Witness
-from tests.faults.clients import FlappingClient, SteadyPublisher
+from relay.broker.broker import Broker
+from relay.snapshot import fold
+from tests.faults.checker import Ledger, Text, Truth, Violation, Witness
+from tests.faults.clients import FlappingClient, SteadyPublisher, StreamingAgent
 from tests.support.process import stable_port
 from tests.support.redis import RedisServer
 from tests.support.relay import RelayProcess
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+
+# Streaming sessions with an agent of their own, at most: all live in this one process.
+_MAX_AGENTS = 5
 
 # uvicorn's server and lifespan, the hub with its probe, and the request that asks.
 _IDLE_TASKS = 8
@@ -53,8 +59,11 @@ _FLAGS = (
 class World:
     """Everything that a scenario can disturb.
 
+    In every second session hints stream, and facilitators say what they do with hints.
+
     ``redis_proxies[i]`` lies between ``relays[i]`` and Redis; ``publisher_proxy`` between the agents
-    and Redis; ``client_proxies[i]`` between clients and ``relays[i]``.
+    and Redis; ``client_proxies[i]`` between clients and ``relays[i]``. ``redis_url`` is where the data
+    is by now.
     """
 
     def __init__(self, size: Size, seed: int, *relay_flags: str) -> None:
@@ -64,12 +73,15 @@ class World:
         prefix = f"fault-{secrets.token_hex(4)}"
         self.sessions = [f"{prefix}-{n}" for n in range(size.sessions)]
         self.redis = RedisServer(append_only=True)
+        self.redis_url = self.redis.url
         self.relays: list[RelayProcess] = []
         self.redis_proxies: list[TcpProxy] = []
         self.client_proxies: list[TcpProxy] = []
         self.publisher_proxy = TcpProxy(self.redis.port)
         self.clients: list[FlappingClient] = []
         self.publishers: list[SteadyPublisher] = []
+        self.streaming = set(self.sessions[1::2])
+        self.agents: list[StreamingAgent] = []
         self._relay_flags = relay_flags
         self._left = False
         self._stack = AsyncExitStack()
@@ -109,6 +121,12 @@ class World:
             )  # fmt: skip
             self.publishers.append(publisher)
             self._publisher_tasks.append(asyncio.create_task(publisher.run()))
+        for session in sorted(self.streaming)[:_MAX_AGENTS]:
+            agent = StreamingAgent(
+                f"redis://127.0.0.1:{self.publisher_proxy.port}/0", session, self.ledger, self.draw
+            )
+            self.agents.append(agent)
+            self._publisher_tasks.append(asyncio.create_task(agent.run()))
         for n in range(self.size.clients):
             self.add_client(self.sessions[n % len(self.sessions)])
         await self.progress(1.0)
@@ -118,10 +136,8 @@ class World:
         self, session: str, *, stays_s: tuple[float, float] = (0.3, 4.0)
     ) -> FlappingClient:
         """Let one more client come."""
-        client = FlappingClient(
-            Witness(session, f"client{len(self.clients)}"), self._pick_url, self.draw,
-            stays_s=stays_s,
-        )  # fmt: skip
+        witness = Witness(session, f"client{len(self.clients)}", streams=session in self.streaming)
+        client = FlappingClient(witness, self.ledger, self._pick_url, self.draw, stays_s=stays_s)
         self.clients.append(client)
         self._client_tasks.append(asyncio.create_task(client.run()))
         return client
@@ -144,9 +160,16 @@ class World:
                 task.result()
 
     async def quiesce(self, timeout_s: float = 30.0) -> None:
-        """Stop publishing and flapping, wait until every client has everything, and check it all."""
+        """Stop publishing and flapping, wait until every client has everything, and check it all.
+
+        Afterwards, and after ``leave``, a second call has nothing to do.
+        """
+        if self._left:
+            return
         for publisher in self.publishers:
             publisher.stop()
+        for agent in self.agents:
+            agent.stop()
         async with asyncio.timeout(timeout_s):
             await asyncio.gather(*self._publisher_tasks)
         for client in self.clients:
@@ -156,8 +179,9 @@ class World:
         while True:
             self.raise_violation()
             try:
+                truths = await self._truths()
                 for client in self.clients:
-                    client.witness.final_check(self.ledger)
+                    client.final_check(truths.get(client.witness.session))
             except Violation:
                 if loop.time() > deadline_s:
                     raise
@@ -166,6 +190,25 @@ class World:
                 break
         # A heartbeat more each: they would say if something were missing after all.
         await self.progress(1.5)
+
+    async def _truths(self) -> dict[str, Truth]:
+        """Read what Redis has of the sessions in which hints stream."""
+        truths = {}
+        async with Broker(self.redis_url) as broker:
+            for session in self.streaming:
+                log = await broker.read(session)
+                messages = [
+                    orjson.loads(publication.payload) for publication in fold(log.publications)
+                ]
+                truths[session] = Truth(
+                    log.head,
+                    {
+                        message["id"]: Text(message["text"], message["status"])
+                        for message in messages
+                        if message["type"] == "hint" and "status" in message
+                    },
+                )
+        return truths
 
     async def leave(self, redis: RedisServer | None = None) -> None:
         """Let all clients go, and check that they leave nothing behind; once.
