@@ -63,9 +63,9 @@ class HintPublisher:
     that grows; ``listen`` gives what facilitators say, ``watching`` and ``wait_for_facilitator``
     whether any are there, ``receipt`` what became of a hint.
 
-    Every method that publishes checks the message first and returns when Redis has taken it: from then on it is in
-    the session's log, and every facilitator gets it, live or after a reconnect. Safe to use from many
-    tasks at once; messages of one task keep their order.
+    Every method that publishes checks the message first and returns when Redis has taken it: from then
+    on it is in the session's log, and every facilitator gets it, live or after a reconnect. Safe to use
+    from many tasks at once; messages of one task keep their order.
 
     While Redis is away, messages wait in a bounded buffer, in the order in which they came, each until
     ``give_up_s`` is over; a message that finds the buffer full is refused with ``BufferFull``. Tries

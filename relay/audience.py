@@ -28,7 +28,7 @@ class Audience:
     def went(self, room: Room, facilitator: Facilitator) -> None:
         """Somebody has left."""
         self._attendance.went(room)
-        self._receipts.note_gone(room, facilitator)
+        self._receipts.note_served(room, facilitator)
 
     def report_wanted(self, room: Room) -> None:
         """An agent wants to know how far everybody has been served."""

@@ -55,8 +55,8 @@ class Receipts:
             self._waiting += name not in names
             names.add(name)
 
-    def note_gone(self, room: Room, facilitator: Facilitator) -> None:
-        """Note how far somebody was served who goes."""
+    def note_served(self, room: Room, facilitator: Facilitator) -> None:
+        """Note how far somebody was served until now."""
         position = facilitator.delivered()
         if position is not None:
             self._note_delivered(room.session, facilitator.name, position)
@@ -95,7 +95,8 @@ class Receipts:
         self._asked_now.clear()
         asked, self._asked = self._asked, {}
         for room in asked.values():
-            self._look_at(room)
+            for facilitator in room.facilitators():
+                self.note_served(room, facilitator)
         try:
             for session in list(self._delivered):
                 await self._write_delivered(session)
@@ -128,12 +129,6 @@ class Receipts:
                 for name in names:
                     self.note_seen(session, [hint_id], name)
             raise
-
-    def _look_at(self, room: Room) -> None:
-        for facilitator in room.facilitators():
-            position = facilitator.delivered()
-            if position is not None:
-                self._note_delivered(room.session, facilitator.name, position)
 
     def _note_delivered(self, session: str, name: str, position: Position) -> None:
         if not self._has_room():

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 # Only these make a later message change an earlier one. Searching bytes is a hundred times cheaper
 # than parsing, and most sessions have neither.
-_MARKS = (b'"append"', b'"final"')
+_PIECE = b'"append"'
+_MARKS = (_PIECE, b'"final"')
+_HINT = b'"hint"'
 
 
 def fold(publications: Sequence[Publication]) -> tuple[Publication, ...]:
@@ -54,9 +56,9 @@ def join_pieces(publications: Sequence[Publication]) -> tuple[Publication, ...]:
     For somebody who catches up: after each message, its reader has exactly what was published up to
     that message's position, as with the pieces themselves. So it may be cut off anywhere.
 
-    Pure. The cost is one parse of each piece, and none when there are none.
+    Pure. The cost is one parse of each hint and piece, and none when there are no pieces.
     """
-    if not any(_MARKS[0] in publication.payload for publication in publications):
+    if not any(_PIECE in publication.payload for publication in publications):
         return tuple(publications)
     joined: list[Publication] = []
     run: dict[str, Any] | None = None
@@ -67,7 +69,8 @@ def join_pieces(publications: Sequence[Publication]) -> tuple[Publication, ...]:
             joined[-1] = Publication.of_payload(orjson.dumps(run))
 
     for publication in publications:
-        match _parse(publication):
+        is_of_hint = _PIECE in publication.payload or _HINT in publication.payload
+        match _parse(publication) if is_of_hint else {}:
             case {"type": "append", "id": str(key), "text": str(text)} as piece if (
                 run is not None and run["id"] == key
             ):

@@ -24,9 +24,8 @@ class FeedReader(ABC):
     """A cursor into a room's feed, and what has to be said before what lies behind it.
 
     The order is: the ``connection`` message, the backlog, publications, who is watching, a heartbeat.
-    A new welcome
-    puts everything back to its beginning. No queue: a slow reader keeps only its cursor, and when the
-    ring has moved past that, ``ending`` becomes TOO_SLOW.
+    A new welcome puts everything back to its beginning. No queue: a slow reader keeps only its cursor,
+    and when the ring has moved past that, ``ending`` becomes TOO_SLOW.
 
     Attributes:
         name: who it is to others.

@@ -13,24 +13,11 @@ from relay.broker.presence import PresenceBoard
 from tests.support.client import Client, Json, client
 from tests.support.redis import RedisServer
 from tests.support.relay import LocalRelay, RelayProcess, local_relay
-from tests.support.sockets import ASGI, KINDS, OWN, Sockets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-
-@pytest.fixture(params=[OWN, ASGI], ids=["own", "asgi"])
-def sockets(request: pytest.FixtureRequest) -> Sockets:
-    """Both kinds, for tests that need a Redis of their own."""
-    kind: Sockets = request.param
-    return kind
-
-
-@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
-def kind(request: pytest.FixtureRequest) -> tuple[Sockets, str]:
-    """Each kind of socket, with a broker's URL."""
-    sockets, broker = request.param
-    return sockets, request.getfixturevalue(broker).url
+    from tests.support.sockets import Sockets
 
 
 @pytest.fixture

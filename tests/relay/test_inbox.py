@@ -18,30 +18,17 @@ from relay.socket.reader import FeedReader
 from tests.support.client import Client, Json, client
 from tests.support.redis import RedisServer
 from tests.support.relay import LocalRelay, local_relay
-from tests.support.sockets import ASGI, KINDS, OWN, Sockets
 from tests.support.websocket import TEXT, RawClient, frame
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.support.sockets import Sockets
+
 _FEEDBACK: Json = {"type": "feedback", "id": "f-1", "hint": "h-1", "action": "used"}
 _STEER: Json = {"type": "command", "id": "c-1", "name": "steer", "text": "More, please."}
 _CANCEL: Json = {"type": "command", "id": "c-2", "name": "cancel", "hint": "h-1"}
 _SEEN: Json = {"type": "seen", "hints": ["h-1"]}
-
-
-@pytest.fixture(params=[OWN, ASGI], ids=["own", "asgi"])
-def sockets(request: pytest.FixtureRequest) -> Sockets:
-    """Both kinds, for tests that need a Redis of their own."""
-    kind: Sockets = request.param
-    return kind
-
-
-@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
-def kind(request: pytest.FixtureRequest) -> tuple[Sockets, str]:
-    """Each kind of socket, with a broker's URL."""
-    sockets, broker = request.param
-    return sockets, request.getfixturevalue(broker).url
 
 
 @pytest.fixture

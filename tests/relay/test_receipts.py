@@ -16,17 +16,11 @@ from relay.position import Position
 from relay.receipts import Receipts
 from tests.support.client import client
 from tests.support.relay import LocalRelay, local_relay
-from tests.support.sockets import KINDS, Sockets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-
-@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
-def kind(request: pytest.FixtureRequest) -> tuple[Sockets, str]:
-    """Each kind of socket, with a broker's URL."""
-    sockets, broker = request.param
-    return sockets, request.getfixturevalue(broker).url
+    from tests.support.sockets import Sockets
 
 
 @pytest.fixture

@@ -23,11 +23,12 @@ from tests.support.client import client
 from tests.support.process import free_port
 from tests.support.redis import RedisServer
 from tests.support.relay import LocalRelay, RelayProcess, local_relay
-from tests.support.sockets import ASGI, KINDS, OWN, Sockets
 from tests.support.websocket import CONT, PING, PONG, TEXT, RawClient, close_frame, frame
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tests.support.sockets import Sockets
 
 
 @pytest.fixture(autouse=True)
@@ -36,29 +37,16 @@ def _short_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relay.socket.connection._FAREWELL_S", 0.2)
 
 
-@pytest.fixture(params=[OWN, ASGI], ids=["own", "asgi"])
-def sockets(request: pytest.FixtureRequest) -> Sockets:
-    """Both kinds, for tests that need a real Redis."""
-    kind: Sockets = request.param
-    return kind
-
-
-@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
-def _kind(request: pytest.FixtureRequest) -> tuple[Sockets, str]:
-    sockets, broker = request.param
-    return sockets, request.getfixturevalue(broker).url
-
-
 @pytest.fixture
-def redis_url(_kind: tuple[Sockets, str]) -> str:
+def redis_url(kind: tuple[Sockets, str]) -> str:
     """The broker."""
-    return _kind[1]
+    return kind[1]
 
 
 @pytest.fixture
-async def relay(_kind: tuple[Sockets, str]) -> AsyncIterator[LocalRelay]:
+async def relay(kind: tuple[Sockets, str]) -> AsyncIterator[LocalRelay]:
     """A relay with short times, where anybody may send a lot."""
-    sockets, url = _kind
+    sockets, url = kind
     async with local_relay(
         url, options=sockets.options, linger_s=0.0, heartbeat_s=0.5, inbound_burst=10_000
     ) as relay:
@@ -397,7 +385,7 @@ async def test_subprotocol(relay: LocalRelay, session_id: str) -> None:
         assert websocket.subprotocol == "hints.v1"
 
 
-async def test_every_kind_of_disconnect_leaves_nothing(
+async def test_everykind_of_disconnect_leaves_nothing(
     relay: LocalRelay, publisher: HintPublisher, session_id: str
 ) -> None:
     """After a close, a reset, a half-close and a mid-handshake departure the registry is empty."""
