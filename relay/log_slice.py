@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from relay.position import Position
-
 if TYPE_CHECKING:
+    from relay.position import Position
     from relay.publication import Publication
 
 
@@ -54,9 +53,6 @@ class LogSlice:
             is_known = position <= self.head
         elif self.ended is not None and position.epoch == self.ended.epoch:
             is_known = position <= self.ended
-            if position == self.ended:
-                # Nothing more was published in that epoch: as good as the next one's beginning.
-                return self.floor is None or self.floor <= Position(self.head.epoch, 0)
         else:
             is_known = False
         return is_known and (self.floor is None or position >= self.floor)

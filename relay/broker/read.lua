@@ -37,12 +37,13 @@ if floor and string.sub(floor, -2) == '-0' then
 end
 if not floor then
   -- The hash was evicted, or entries were trimmed by others, and nobody knows up to where. A log that
-  -- does not begin with number 1 is taken for a trimmed one: better a notice too many than a loss in
-  -- silence.
+  -- does not begin with number 1 of its first epoch is taken for a trimmed one: better a notice too
+  -- many than a loss in silence.
   local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1][1]
   local at = string.find(first, '-', 1, true)
   local offset = tonumber(string.sub(first, at + 1))
-  floor = offset > 1 and string.sub(first, 1, at) .. string.format('%.0f', offset - 1) or ''
+  floor = (offset > 1 or known[2])
+    and string.sub(first, 1, at) .. string.format('%.0f', offset - 1) or ''
 end
 
 local payloads, reached = {}, ''

@@ -124,13 +124,16 @@ def test_a_tail_that_was_overtaken_is_told() -> None:
     assert feed.backlog_from_log(Position(7, 5), whole) == Backlog(False, tuple(log))
 
 
-def test_the_end_of_an_epoch_is_the_beginning_of_the_next() -> None:
-    """Trimming that took exactly the old epoch took nothing from who had all of it."""
-    read = LogSlice(Position(7, 3), Position(9, 4), Position(9, 0), (), Position(7, 3))
+def test_the_end_of_an_epoch_may_not_be_the_beginning_of_the_newest() -> None:
+    """Who had all of an old epoch misses what was trimmed since: there may be another in between."""
+    read = LogSlice(Position(7, 3), Position(9, 4), Position(7, 3), (), Position(7, 3))
     assert read.reaches_back_to(Position(7, 3))
     assert not read.reaches_back_to(Position(7, 2))
     assert not read.reaches_back_to(Position(7, 4))
     assert not read.reaches_back_to(Position(6, 1))
+    for floor in (Position(8, 2), Position(9, 0)):
+        trimmed = LogSlice(Position(7, 3), Position(9, 4), floor, (), Position(7, 3))
+        assert not trimmed.reaches_back_to(Position(7, 3))
 
 
 def test_later_reads_join_on() -> None:

@@ -104,6 +104,37 @@ async def test_the_floor_says_what_was_trimmed(broker: Broker, session_id: str) 
     assert not log.reaches_back_to(positions[0])
 
 
+async def test_what_is_trimmed_up_to_a_restart_is_missed(broker: Broker, session_id: str) -> None:
+    """When just the entries before a restart of Redis are trimmed, who lacks some of them is told."""
+    # Redis trims whole nodes of its stream; each of these fills one.
+    message = b'{"text":"%s"}' % (b"x" * 5000)
+    before = [(await broker.publish(session_id, message, str(n))).position for n in range(3)]
+    await broker.redis.hset(keys.meta(session_id), "run", "before")
+    after = [(await broker.publish(session_id, message, f"b{n}")).position for n in range(10)]
+    log = await broker.read(session_id, before[0])
+    assert [p.position for p in log.publications] == after
+    assert not log.reaches_back_to(before[0])
+    assert (await broker.read(session_id, after[0])).reaches_back_to(after[0])
+
+
+async def test_who_had_all_of_an_epoch_may_lack_the_next(broker: Broker, session_id: str) -> None:
+    """Over two restarts of Redis, what is trimmed of the epoch in between is missed, too."""
+    message = b'{"text":"%s"}' % (b"x" * 5000)
+    epochs: list[list[Position]] = []
+    for count in (3, 8, 5):
+        epochs.append(
+            [
+                (await broker.publish(session_id, message, f"{len(epochs)} {n}")).position
+                for n in range(count)
+            ]
+        )
+        await broker.redis.hset(keys.meta(session_id), "run", "before")
+    last = epochs[0][-1]
+    log = await broker.read(session_id, last)
+    assert [p.position for p in log.publications] == [*epochs[1][3:], *epochs[2]]
+    assert not log.reaches_back_to(last)
+
+
 async def test_long_logs_are_read_in_pages(redis_url: str, session_id: str) -> None:
     """A log of several pages is read whole and in order."""
     async with Broker(redis_url, log_messages=5000) as broker:
