@@ -147,7 +147,7 @@ if part then
     then
       kept = '{"position":"' .. position .. '",' .. fields
         .. ',"status":"' .. (ended or 'streaming') .. '","began":"' .. began
-        .. '","text":"' .. redis.call('GET', KEYS[5]) .. '"}'
+        .. '","text":"' .. (redis.call('GET', KEYS[5]) or '') .. '"}'
       replaced = ids
       pieces = position
     else

@@ -261,6 +261,18 @@ async def test_a_dead_producer_s_evicted_text_is_not_cut_short(
     assert (hint["text"], hint["status"]) == ("half a sen", "interrupted")
 
 
+async def test_a_dead_producer_s_evicted_text_may_be_empty(
+    broker: Broker, hints: StreamingHints, producer: _Producer, session_id: str
+) -> None:
+    """A hint that had no text yet ends, too, when Redis has thrown its empty text away."""
+    await producer.open()
+    await broker.redis.delete(keys.streaming_text(session_id, "h"))
+    await asyncio.sleep(_LEASE_S + 0.05)
+    assert await _interrupted(hints, session_id) == ["h"]
+    (hint,) = _messages(fold((await broker.read(session_id)).publications))
+    assert (hint["text"], hint["status"]) == ("", "interrupted")
+
+
 async def test_the_end_of_an_interrupted_hint_goes_out_live(
     broker: Broker, hints: StreamingHints, session_id: str, redis_url: str
 ) -> None:
