@@ -9,7 +9,7 @@ import orjson
 
 from relay.broker import keys
 from relay.broker.broker import text
-from relay.errors import InvalidMessage
+from relay.errors import BrokerError, BrokerUnavailable, InvalidMessage
 from relay.position import Position
 
 if TYPE_CHECKING:
@@ -140,17 +140,30 @@ class StreamingHints:
 
         Returns:
             Session and id of those that were ended by this very call.
+
+        Raises:
+            BrokerError: Redis refuses to end one; raised when there was no other to be ended.
         """
         interrupted = []
+        refused: BrokerError | None = None
         for member in await self._lease("claim", round(_CLAIM_S * 1000), _MAX_CLAIMED):
             session, _, hint_id = text(member).partition(" ")
             beginning = orjson.dumps({"type": "append", "id": hint_id})[:-1] + b',"at":'
-            step = await self._publish(session, hint_id, beginning, "expire")
+            try:
+                step = await self._publish(session, hint_id, beginning, "expire")
+            except BrokerUnavailable:
+                raise
+            except BrokerError as error:
+                # It comes first again the next time, and must not keep all others from being ended.
+                refused = error
+                continue
             if step.new:
                 interrupted.append((session, hint_id))
             if step.standing.is_over or step.standing is Standing.LOST:
                 async with self._broker.bounded():
                     await self._broker.redis.zrem(keys.LEASES, member)
+        if refused is not None and not interrupted:
+            raise refused
         return interrupted
 
     async def _publish(self, session: str, hint_id: str, message: bytes, *part: Any) -> Step:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from relay.broker import keys
 from relay.broker.broker import Broker
 from relay.broker.streaming import Standing, StreamingHints, escaped, utf16_length
-from relay.errors import InvalidMessage
+from relay.errors import BrokerError, InvalidMessage
 from relay.messages import Append, Hint
 from relay.snapshot import fold, join_pieces
 
@@ -271,6 +271,24 @@ async def test_a_dead_producer_s_evicted_text_may_be_empty(
     assert await _interrupted(hints, session_id) == ["h"]
     (hint,) = _messages(fold((await broker.read(session_id)).publications))
     assert (hint["text"], hint["status"]) == ("", "interrupted")
+
+
+async def test_a_hint_that_can_t_be_ended_keeps_no_other_going(
+    broker: Broker, hints: StreamingHints, session_id: str
+) -> None:
+    """Where Redis refuses to end one hint, those of other sessions are ended, and it is said."""
+    sessions = [f"{session_id}-{n}" for n in range(3)]
+    for session in sessions:
+        await _Producer(hints, session).open()
+    await broker.redis.delete(keys.log(sessions[0]))
+    await broker.redis.set(keys.log(sessions[0]), "somebody else's", px=60_000)
+    await asyncio.sleep(_LEASE_S + 0.05)
+    ended = await hints.interrupt_abandoned()
+    assert {(session, "h") for session in sessions[1:]} <= set(ended)
+    await broker.redis.zadd(keys.LEASES, {f"{sessions[0]} h": 1})
+    with pytest.raises(BrokerError, match="WRONGTYPE"):
+        await hints.interrupt_abandoned()
+    await broker.redis.zrem(keys.LEASES, f"{sessions[0]} h")
 
 
 async def test_the_end_of_an_interrupted_hint_goes_out_live(
