@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from relay.broker.broker import Broker
     from relay.messages import Append, Hint
 
+LEASE_S = 7.0
+"""How long a producer may be silent before its hint may be ended for it."""
+
 # How long others leave a claimed lease alone: also how often one is looked at again.
 _CLAIM_S = 2.0
 _MAX_CLAIMED = 100
@@ -80,7 +83,7 @@ class StreamingHints:
         lease_s: how long a producer may be silent before its hint may be ended for it.
     """
 
-    def __init__(self, broker: Broker, *, lease_s: float = 7.0) -> None:
+    def __init__(self, broker: Broker, *, lease_s: float = LEASE_S) -> None:
         self._broker = broker
         self._lease_ms = round(lease_s * 1000)
 
@@ -134,6 +137,10 @@ class StreamingHints:
     async def request_cancel(self, session: str, hint_id: str) -> Standing:
         """Note that a facilitator wants the hint to stop: its producer learns it with its next step."""
         return await self._touch(session, hint_id, "cancel")
+
+    async def ping(self) -> None:
+        """Make sure that Redis answers."""
+        await self._broker.ping()
 
     async def interrupt_abandoned(self) -> list[tuple[str, str]]:
         """End the hints whose producers died, each once whoever else does the same at the same time.
