@@ -29,7 +29,8 @@ class Attendance:
     """Reports who is watching on this worker: after a change, and again before a report expires.
 
     All methods belong to one event loop. Redis tells everybody when the whole has changed; who came
-    and changed nothing (a second window, a reload) is shown it here, alone.
+    and changed nothing (a second window, a reload) is shown it here, alone. What was told while this
+    worker's subscription was broken is shown to all with the next report.
 
     Args:
         board: where all workers report.
@@ -88,6 +89,7 @@ class Attendance:
     async def report_due(self) -> None:
         """Report what is due now."""
         while turns := self._roll.take_due(self._clock_s(), _BATCH):
+            before = [turn.room.presence for turn in turns]
             try:
                 answers = await self._board.report_all(
                     self._worker, [(turn.session, turn.names) for turn in turns]
@@ -104,12 +106,15 @@ class Attendance:
                 return
             self._is_failing = False
             now_s = self._clock_s()
-            for turn, watching in zip(turns, answers, strict=True):
+            for turn, watching, shown in zip(turns, answers, before, strict=True):
                 self._roll.done(turn, now_s)
                 if watching.told:
                     # It comes back to everybody, here too, on the session's channel.
                     self._metrics.presence_told.add()
-                elif turn.has_newcomers:
+                elif turn.room.presence is not shown:
+                    # All were shown what was told meanwhile, which may be newer than this answer.
+                    pass
+                elif turn.has_newcomers or shown is None or shown.payload != watching.message:
                     turn.room.show_presence(watching.message)
 
     async def _leave(self) -> None:

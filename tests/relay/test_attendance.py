@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from relay.attendance import Attendance
 from relay.broker.broker import Broker
-from relay.broker.presence import PresenceBoard
+from relay.broker.presence import PresenceBoard, Watching
+from relay.feed import Feed
+from relay.identity import Identity
+from relay.metrics import Metrics
+from relay.room import Room
+from relay.socket.reader import FeedReader
 from tests.support.client import Client, Json, client
 from tests.support.redis import RedisServer
 from tests.support.relay import LocalRelay, RelayProcess, local_relay
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
+    from relay.close_codes import CloseCode
+    from relay.publication import Publication
+    from relay.reader import Fresh, Welcome
     from tests.support.sockets import Sockets
 
 
@@ -169,3 +178,73 @@ async def test_a_crowd(redis_server: RedisServer, session_id: str) -> None:
             for number in range(200):
                 group.create_task(watch(number))
         assert heard < 200 * 5
+
+
+class Board(PresenceBoard):
+    """Answers what it was told to, after something has happened meanwhile."""
+
+    def __init__(self) -> None:
+        self.message = b"1"
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def report_all(
+        self, worker: str, reports: Sequence[tuple[str, Collection[str]]]
+    ) -> list[Watching]:
+        message = self.message
+        self.meanwhile()
+        return [Watching(1, message, told=False) for _ in reports]
+
+
+class Shown(FeedReader):
+    """Notes what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__(Identity("guest-mara", is_lasting=True))
+        self.shown: list[bytes] = []
+
+    def tell(self, message: Publication) -> None: ...
+
+    def wake(self, fresh: Fresh) -> bool:
+        return False
+
+    def restart(self, welcome: Welcome) -> None: ...
+
+    def end(self, code: CloseCode) -> None: ...
+
+    def show_presence(self, presence: Publication) -> None:
+        if self.ask_presence(presence):
+            self.shown.append(presence.payload)
+
+
+async def test_what_was_told_and_not_heard() -> None:
+    """What this worker has missed of what was told is shown with its next report."""
+    board, now_s = Board(), 1000.0
+    attendance = Attendance(board, Metrics(), worker="w", clock_s=lambda: now_s)
+    source: Any = None
+    room, mara = Room("s", Feed(max_messages=1, max_bytes=1), source, lambda _: None), Shown()
+    room.readers.add(mara)
+    attendance.came(room)
+    now_s += 0.5
+    await attendance.report_due()
+    assert mara.shown == [b"1"]
+    # The subscription was broken while another worker told of a second one.
+    board.message = b"2"
+    attendance.report_all()
+    await attendance.report_due()
+    assert mara.shown == [b"1", b"2"]
+
+
+async def test_an_answer_that_was_overtaken() -> None:
+    """An answer does not take the place of what was told after it, and heard before it."""
+    board, now_s = Board(), 1000.0
+    attendance = Attendance(board, Metrics(), worker="w", clock_s=lambda: now_s)
+    source: Any = None
+    room, mara = Room("s", Feed(max_messages=1, max_bytes=1), source, lambda _: None), Shown()
+    room.readers.add(mara)
+    attendance.came(room)
+    now_s += 0.5
+    board.meanwhile = lambda: room.show_presence(b"2")
+    await attendance.report_due()
+    assert mara.shown == [b"2"]
+    assert room.presence is not None
+    assert room.presence.payload == b"2"
