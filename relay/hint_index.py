@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
     from relay.feed import Feed
@@ -51,31 +51,41 @@ class HintIndex:
             self._begin(feed)
         publications = feed.read(self._cursor, sys.maxsize) or []
         self._cursor += len(publications)
-        self.add(publications)
+        self._keep(_ids_of_hints(publications))
 
-    def take_log(self, publications: Iterable[Publication], feed: Feed) -> None:
-        """Take in all that the log keeps, read after the last scan."""
+    def take_log(
+        self, publications: Iterable[Publication], feed: Feed, ids: AbstractSet[str]
+    ) -> set[str]:
+        """Take in all that the log keeps, read after the last scan; returns what ``known`` would.
+
+        A log may keep more hints than there is room for here: those are returned, too.
+        """
         self.is_complete = True
-        self.add(publications)
+        in_log = dict.fromkeys(_ids_of_hints(publications))
+        self._keep(in_log)
         self.scan(feed)
-
-    def add(self, publications: Iterable[Publication]) -> None:
-        """Take in publications."""
-        for publication in publications:
-            # Most of a log is something else; looking costs a fiftieth of parsing.
-            if b'"hint"' in publication.payload and (hint_id := _id_of_hint(publication)):
-                self._ids[hint_id] = None
-        while len(self._ids) > _MAX_IDS:
-            del self._ids[next(iter(self._ids))]
-            self.is_complete = False
+        return self.known(ids) | (in_log.keys() & ids)
 
     def known(self, ids: AbstractSet[str]) -> set[str]:
         """Return those of them that are here."""
         return {hint_id for hint_id in ids if hint_id in self._ids}
 
+    def _keep(self, ids: Iterable[str]) -> None:
+        self._ids.update(dict.fromkeys(ids))
+        while len(self._ids) > _MAX_IDS:
+            del self._ids[next(iter(self._ids))]
+            self.is_complete = False
+
     def _begin(self, feed: Feed) -> None:
         self._cursor = feed.begin
         self.is_complete = feed.is_whole
+
+
+def _ids_of_hints(publications: Iterable[Publication]) -> Iterator[str]:
+    for publication in publications:
+        # Most of a log is something else; looking costs a fiftieth of parsing.
+        if b'"hint"' in publication.payload and (hint_id := _id_of_hint(publication)):
+            yield hint_id
 
 
 def _id_of_hint(publication: Publication) -> str | None:

@@ -269,8 +269,7 @@ class Room:
         await asyncio.wait({read})
         if read.cancelled():
             raise BrokerUnavailable("the session was closed meanwhile")
-        index.take_log(read.result().publications, self.feed)
-        return index.known(ids)
+        return index.take_log(read.result().publications, self.feed, ids)
 
     # Inside
 

@@ -95,7 +95,7 @@ def test_the_log() -> None:
     assert not _is_complete(index)
     _hint(feed, 12, "newer")
     old = Publication(Position(1000, 3), b'{"type":"hint","id":"old"}')
-    index.take_log([old], feed)
+    assert index.take_log([old], feed, {"old", "new", "other"}) == {"old", "new"}
     assert _is_complete(index)
     assert index.known({"old", "new", "newer"}) == {"old", "new", "newer"}
 
@@ -123,3 +123,13 @@ def test_the_bound() -> None:
     assert len(index) == 4096
     assert not _is_complete(index)
     assert index.known({"1", "5000"}) == {"5000"}
+
+
+def test_a_log_with_more_hints() -> None:
+    """What a log keeps beyond the bound is known to whoever had it read."""
+    feed, index = _feed(floor=1), HintIndex()
+    index.scan(feed)
+    log = [Publication(Position(1000, n), b'{"type":"hint","id":"%d"}' % n) for n in range(2, 5002)]
+    assert index.take_log(log, feed, {"1", "2", "5001"}) == {"2", "5001"}
+    assert len(index) == 4096
+    assert not _is_complete(index)
