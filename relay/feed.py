@@ -279,6 +279,20 @@ class Feed:
             return log.head is None and self.head is None
         return log.head.epoch == self.head.epoch
 
+    def lacks_pieces(self, log: LogSlice) -> bool:
+        """Tell whether pieces of streaming hints are missing in a slice that readers were to have.
+
+        They have made room for their hint's text so far, which is beyond ``head``. That was read
+        before it arrived, and would be left out: read what is after ``head``, then the slice anew.
+        """
+        for publication in reversed(log.publications):
+            position = publication.position
+            if position is None or self.head is None or position <= self.head:
+                break
+            if b'"began"' in publication.payload:
+                return True
+        return False
+
     # Inside
 
     def _hold(self, publication: Publication) -> Received:

@@ -304,7 +304,7 @@ class Room:
             if backlog is not None:
                 return backlog
             if log is not None:
-                if not self.feed.is_same_log(log):
+                if not self.feed.is_same_log(log) or self.feed.lacks_pieces(log):
                     log = None
                     self._distrust()
                     continue
@@ -405,7 +405,7 @@ class Room:
             log = await self._source.read(self.session, None)
             if self.feed.state is not FeedState.LIVE:
                 return False
-            if not self.feed.is_same_log(log):
+            if not self.feed.is_same_log(log) or self.feed.lacks_pieces(log):
                 self.doubt()
                 return False
             backlog = self.feed.backlog_from_log(None, log)
