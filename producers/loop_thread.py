@@ -42,7 +42,8 @@ class LoopThread:
 
     def __init__(self, clean_up: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._clean_up = clean_up
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may call ``finish`` in the midst of it.
+        self._lock = threading.RLock()
         self._running: _Running | None = None
         self._end: Callable[[], object] | None = None
         self._is_closed = False
@@ -56,6 +57,39 @@ class LoopThread:
         Raises:
             PublisherClosed: after ``close``, or in a process that was forked meanwhile.
         """
+        outcome, cancel = self._submit(work)
+        try:
+            return outcome.result()
+        except CancelledError:
+            if self._is_closed:
+                raise PublisherClosed("The publisher was closed meanwhile.") from None
+            raise
+        except BaseException:
+            if not outcome.done():
+                cancel()
+                wait([outcome], timeout=_CLEAN_UP_S)
+            raise
+
+    def finish(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run a coroutine that cleans up, as ``run`` does; in its own thread without waiting for it.
+
+        There the garbage collector may call this, and the loop would wait for itself for ever.
+        """
+        running = self._running
+        if running is not None and running.thread is threading.current_thread():
+            self._submit(work)
+        else:
+            self.run(work)
+
+    def close(self) -> None:
+        """Cancel what is under way, and wait for the thread's end; closing again is fine."""
+        with self._lock:
+            self._is_closed = True
+        if self._end is not None:
+            self._end()
+
+    def _submit(self, work: Coroutine[Any, Any, _T]) -> tuple[Future[_T], Callable[[], object]]:
+        """Start a coroutine; returns its outcome, and what cancels it."""
         outcome: Future[_T] = Future()
         tasks: list[asyncio.Task[_T]] = []
 
@@ -75,24 +109,7 @@ class LoopThread:
                 work.close()
                 raise
             loop.call_soon_threadsafe(start)
-        try:
-            return outcome.result()
-        except CancelledError:
-            if self._is_closed:
-                raise PublisherClosed("The publisher was closed meanwhile.") from None
-            raise
-        except BaseException:
-            if not outcome.done():
-                loop.call_soon_threadsafe(cancel)
-                wait([outcome], timeout=_CLEAN_UP_S)
-            raise
-
-    def close(self) -> None:
-        """Cancel what is under way, and wait for the thread's end; closing again is fine."""
-        with self._lock:
-            self._is_closed = True
-        if self._end is not None:
-            self._end()
+        return outcome, lambda: loop.call_soon_threadsafe(cancel)
 
     def _serving(self) -> _Running:
         if self._is_closed:

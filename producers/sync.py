@@ -311,7 +311,7 @@ def _iterate(
             yield step[0]
     finally:
         try:
-            thread.run(source.aclose())
+            thread.finish(source.aclose())
         except PublisherClosed:
             # It was closed with the publisher.
             pass

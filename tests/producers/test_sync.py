@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import json
 import os
@@ -10,11 +11,17 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from producers import HintCancelled, HintEnded, HintPublisher, SyncHintPublisher
+from producers import (
+    HintCancelled,
+    HintEnded,
+    HintPublisher,
+    SyncHintPublisher,
+)
 from relay.broker.broker import Broker
 from relay.broker.presence import PresenceBoard
 from relay.broker.streaming import StreamingHints
@@ -177,6 +184,33 @@ def test_listening(publisher: SyncHintPublisher, session_id: str) -> None:
     assert isinstance(next(live), Message)
     live.close()
     assert list(publisher.listen(session_id, timeout_s=0.1)) == []
+
+
+def test_a_listener_that_nobody_has(publisher: SyncHintPublisher, session_id: str) -> None:
+    """An iteration that the garbage collector finds is ended, also when it runs in our own thread."""
+    publisher.hint(session_id, "one")
+    first = publisher.hint(session_id, "two")
+    messages = publisher.listen(session_id, str(first.position).rpartition("-")[0] + "-1")
+    next(messages)
+    # As it stands in the traceback of an error that somebody keeps.
+    cycle: list[object] = [messages]
+    cycle.append(cycle)
+    found = weakref.ref(messages)
+    collected = threading.Event()
+
+    async def collect() -> None:
+        gc.collect()
+        collected.set()
+
+    gc.disable()
+    try:
+        del messages, cycle
+        threading.Thread(target=publisher._thread.run, args=(collect(),), daemon=True).start()
+        assert collected.wait(5), "the publisher waits for itself"
+    finally:
+        gc.enable()
+    assert found() is None
+    publisher.hint(session_id, "three")
 
 
 def test_watching(publisher: SyncHintPublisher, redis_url: str, session_id: str) -> None:
