@@ -215,7 +215,11 @@ class SyncStreamingHint:
     @property
     def text(self) -> str:
         """Everything that was appended so far, sent or not."""
-        return self._hint.text
+        try:
+            # Where nothing changes meanwhile: the thread moves pieces from what waits to what is sent.
+            return self._thread.run(self._text())
+        except PublisherClosed:
+            return self._hint.text
 
     @property
     def status(self) -> str:
@@ -254,6 +258,9 @@ class SyncStreamingHint:
             if error is None:
                 raise
         return is_cancel
+
+    async def _text(self) -> str:
+        return self._hint.text
 
     # In the thread: one task holds the hint open, from entering to leaving.
 

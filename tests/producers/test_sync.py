@@ -20,6 +20,7 @@ from producers import (
     HintCancelled,
     HintEnded,
     HintPublisher,
+    StreamingHint,
     SyncHintPublisher,
 )
 from relay.broker.broker import Broker
@@ -211,6 +212,25 @@ def test_a_listener_that_nobody_has(publisher: SyncHintPublisher, session_id: st
         gc.enable()
     assert found() is None
     publisher.hint(session_id, "three")
+
+
+def test_text_is_read_in_the_thread(
+    publisher: SyncHintPublisher, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text is read where it changes, so that no piece is in it twice; and also after the end."""
+    readers: list[str] = []
+
+    def text(hint: StreamingHint) -> str:
+        readers.append(threading.current_thread().name)
+        return hint._growth.text
+
+    monkeypatch.setattr(StreamingHint, "text", property(text))
+    with publisher.stream_hint(session_id) as hint:
+        hint.append("Breathe.")
+        assert hint.text == "Breathe."
+    publisher.close()
+    assert hint.text == "Breathe."
+    assert readers[0] == "hint publisher"
 
 
 def test_watching(publisher: SyncHintPublisher, redis_url: str, session_id: str) -> None:
