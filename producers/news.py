@@ -8,7 +8,7 @@ import orjson
 from pydantic import ValidationError
 
 from relay.errors import InvalidMessage
-from relay.messages import Connection, Message, Transcript, parse_message
+from relay.messages import Connection, Hint, Message, Transcript, parse_message
 from relay.position import Position
 
 if TYPE_CHECKING:
@@ -46,9 +46,12 @@ class News:
         if position is None:
             return message
         if self._newest is not None and position <= self._newest:
-            # In a snapshot, a final transcript line stands where its first interim version stood.
-            is_replaced = isinstance(message, Transcript) and message.final is not None
-            return message if is_replaced else None
+            # In a snapshot, a final transcript line stands where its first interim version stood, and a
+            # hint that grows where it began: who has it may lack its newest text.
+            has_versions = (isinstance(message, Transcript) and message.final is not None) or (
+                isinstance(message, Hint) and message.status is not None
+            )
+            return message if has_versions else None
         self._newest = position
         return message
 

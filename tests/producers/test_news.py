@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from producers.news import News, read_message
-from relay.messages import Connection, Feedback, Message, Transcript
+from relay.messages import Connection, Feedback, Hint, Message, Transcript
 from relay.position import Position
 
 
@@ -63,6 +63,16 @@ def test_a_final_line_in_the_place_of_an_interim_one() -> None:
     news.take(_greeting(False, "2-1", 1))
     line = news.take(_payload("1-3", "transcript", id="t", text="I never.", final=True))
     assert isinstance(line, Transcript)
+
+
+def test_a_hint_with_its_pieces_in_the_place_of_its_beginning() -> None:
+    """In a snapshot a hint that grows stands where it began, and its text so far is news."""
+    news = News(Position(1, 5))
+    news.take(_greeting(False, "1-9", 2))
+    assert news.take(_payload("1-2", text="Breathe.")) is None
+    hint = news.take(_payload("1-3", id="h", text="Let her finish", status="streaming"))
+    assert isinstance(hint, Hint)
+    assert hint.text == "Let her finish"
 
 
 def test_what_is_read_as_it_is() -> None:
