@@ -229,8 +229,10 @@ class Feed:
         for publication in reversed(self._ring[self._start : index]):
             if publication.position is not None:
                 return publication.position
-        # Only plain ones before it, or nothing: what was there last has left the ring.
-        return self.resumes_from
+        # Only plain ones before it, or nothing: what was there last has left the ring. Number 0 is the
+        # place before an epoch's first, which nobody was given.
+        last = self.resumes_from
+        return last if last is not None and last.offset else None
 
     def backlog_from_ring(self, since: Position | None) -> Backlog | None:
         """Return what a joining reader gets, from memory alone; None when the log is needed.

@@ -124,6 +124,16 @@ def test_a_tail_that_was_overtaken_is_told() -> None:
     assert feed.backlog_from_log(Position(7, 5), whole) == Backlog(False, tuple(log))
 
 
+def test_before_the_first_nothing_was_given() -> None:
+    """Where a log was trimmed up to an epoch's beginning, who has read nothing was given nothing."""
+    feed = Feed(max_messages=10, max_bytes=1 << 20)
+    feed.begin_read()
+    first = Publication(Position(9, 1), b"{}")
+    feed.fill(LogSlice(None, Position(9, 1), Position(9, 0), (first,), from_beginning=True))
+    assert feed.position_before(feed.begin) is None
+    assert feed.position_before(feed.end) == Position(9, 1)
+
+
 def test_the_end_of_an_epoch_may_not_be_the_beginning_of_the_newest() -> None:
     """Who had all of an old epoch misses what was trimmed since: there may be another in between."""
     read = LogSlice(Position(7, 3), Position(9, 4), Position(7, 3), (), Position(7, 3))
