@@ -31,18 +31,18 @@ class ReceiptBook:
         return await self._broker.publish_live(keys.channel(session), REPORT)
 
     async def note_delivered(self, session: str, positions: Mapping[str, Position]) -> None:
-        """Note the newest position that was written to each facilitator's connection."""
+        """Note the newest position that was written to each facilitator's connection.
+
+        Who is served by several relays, or has come to another one, is noted where it is furthest.
+        """
         if not positions:
             return
-        key, ttl_ms = keys.delivered(session), self._broker.limits.log_ttl_ms
-        written = {name: str(position) for name, position in positions.items()}
-        async with (
-            self._broker.bounded(),
-            self._broker.redis.pipeline(transaction=False) as pipeline,
-        ):
-            pipeline.hset(key, mapping=written)  # type: ignore[arg-type]
-            pipeline.pexpire(key, ttl_ms)
-            await pipeline.execute()
+        written = [part for name, position in positions.items() for part in (name, str(position))]
+        await self._broker.run(
+            "delivered",
+            keys=[keys.delivered(session)],
+            args=[self._broker.limits.log_ttl_ms, *written],
+        )
 
     async def note_seen(self, session: str, names: Mapping[str, set[str]]) -> None:
         """Note who has seen which hints: names by hint id."""

@@ -29,10 +29,11 @@ def book(broker: Broker) -> ReceiptBook:
 
 
 async def test_how_far_somebody_was_served(book: ReceiptBook, session_id: str) -> None:
-    """The newest note about each facilitator counts."""
+    """The note that is furthest counts for each facilitator, whichever relay comes last."""
     await book.note_delivered(session_id, {"anna": Position(7, 1), "ben": Position(7, 2)})
-    await book.note_delivered(session_id, {"anna": Position(7, 9)})
-    assert await book.delivered(session_id) == {"anna": Position(7, 9), "ben": Position(7, 2)}
+    await book.note_delivered(session_id, {"anna": Position(7, 10), "ben": Position(8, 1)})
+    await book.note_delivered(session_id, {"anna": Position(7, 9), "ben": Position(7, 3)})
+    assert await book.delivered(session_id) == {"anna": Position(7, 10), "ben": Position(8, 1)}
 
 
 async def test_who_has_seen_a_hint(book: ReceiptBook, session_id: str) -> None:
