@@ -167,8 +167,7 @@ class StreamingHints:
             if step.new:
                 interrupted.append((session, hint_id))
             if step.standing.is_over or step.standing is Standing.LOST:
-                async with self._broker.bounded():
-                    await self._broker.redis.zrem(keys.LEASES, member)
+                await self._lease("forget", round(_CLAIM_S * 1000), member)
         if refused is not None and not interrupted:
             raise refused
         return interrupted

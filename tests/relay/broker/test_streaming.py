@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from relay.broker import keys
 from relay.broker.broker import Broker
-from relay.broker.streaming import Standing, StreamingHints, escaped, utf16_length
+from relay.broker.streaming import Standing, Step, StreamingHints, escaped, utf16_length
 from relay.errors import BrokerError, InvalidMessage
 from relay.messages import Append, Hint
 from relay.snapshot import fold, join_pieces
@@ -338,6 +338,25 @@ async def test_leases_of_finished_hints_are_forgotten(
     await hints.interrupt_abandoned()
     left = await broker.redis.zscore(keys.LEASES, f"{session_id} h")
     assert left is None
+
+
+async def test_a_lease_that_is_taken_anew_is_not_forgotten(
+    broker: Broker, producer: _Producer, session_id: str
+) -> None:
+    """A producer that opens its lost hint anew just when a relay finds it lost keeps its lease."""
+
+    class Relay(StreamingHints):
+        async def _publish(self, session: str, hint_id: str, message: bytes, *part: Any) -> Step:
+            step = await super()._publish(session, hint_id, message, *part)
+            if step.standing is Standing.LOST and session == session_id:
+                await _Producer(StreamingHints(broker), session).open("anew")
+            return step
+
+    await producer.open()
+    await broker.redis.delete(keys.streaming_hint(session_id, "h"))
+    await asyncio.sleep(_LEASE_S + 0.05)
+    await Relay(broker).interrupt_abandoned()
+    assert await broker.redis.zscore(keys.LEASES, f"{session_id} h") is not None
 
 
 def test_half_a_surrogate_pair_is_refused() -> None:
