@@ -88,7 +88,10 @@ class SyncHintPublisher:
         self, session: str, *, window_ms: int = DEFAULT_WINDOW_MS, **fields: Any
     ) -> SyncStreamingHint:
         """Return a hint that grows while its ``with`` block runs; see ``SyncStreamingHint``."""
-        hint = self._publisher.stream_hint(session, window_ms=window_ms, **fields)
+        # In the thread, which may be closing and going over all hints.
+        hint = self._thread.run(
+            _called(lambda: self._publisher.stream_hint(session, window_ms=window_ms, **fields))
+        )
         return SyncStreamingHint(self._thread, hint)
 
     def stream(

@@ -233,6 +233,22 @@ def test_text_is_read_in_the_thread(
     assert readers[0] == "hint publisher"
 
 
+def test_hints_are_made_in_the_thread(
+    publisher: SyncHintPublisher, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hint that one thread makes while another one closes the publisher does not disturb that."""
+    makers: list[str] = []
+
+    class Noted(StreamingHint):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            makers.append(threading.current_thread().name)
+
+    monkeypatch.setattr("producers.publisher.StreamingHint", Noted)
+    publisher.stream_hint(session_id)
+    assert makers == ["hint publisher"]
+
+
 def test_watching(publisher: SyncHintPublisher, redis_url: str, session_id: str) -> None:
     """Who is watching is a number, a wait, or an iteration over changes."""
     assert publisher.watching(session_id) == 0
