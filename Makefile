@@ -13,6 +13,8 @@ PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not
 	-not -path '*/out/*' -not -name '*.tsbuildinfo' 2>/dev/null)
 NODE_OK := $(shell node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && echo yes)
 BENCH_FLAGS := $(if $(ONLY),--only $(ONLY)) $(if $(SHAPE),--shape $(SHAPE)) $(if $(ROUNDS),--rounds $(ROUNDS))
+# Tests mostly wait for each other's servers: more at a time than there are cores.
+TESTS_AT_ONCE ?= 4
 export NEXT_TELEMETRY_DISABLED := 1
 
 .PHONY: help demo test check fmt page faults bench bench-quick bench-hold bench-contenders clean test-servers
@@ -26,11 +28,13 @@ ifndef NODE_OK
 endif
 	@exec $(BIN)/hint-relay dev --sample
 
-test: $(VENV)/.dev test-servers frontend/out/index.html ## set up, then run every test
+test: $(VENV)/.dev test-servers frontend/out/index.html ## set up, then run every test (TESTS_AT_ONCE=4)
 	@echo "==> Tests of the page (vitest)"
 	@cd frontend && npm test --silent
-	@echo "==> Tests of relay, producers and deployment (pytest; the last ones start a browser)"
-	@$(BIN)/pytest
+	@echo "==> Tests of relay, producers, page and deployment (pytest, $(TESTS_AT_ONCE) at a time)"
+	@$(BIN)/pytest -m "not alone" --numprocesses $(TESTS_AT_ONCE) --dist worksteal
+	@echo "==> Those that count milliseconds, one at a time"
+	@$(BIN)/pytest -m alone
 
 check: $(VENV)/.dev frontend/node_modules/.ready ## lint and type-check both languages
 	@echo "==> ruff"; $(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -6,6 +6,7 @@ import secrets
 import signal
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 import structlog
 
@@ -13,7 +14,9 @@ from relay.embedded import EmbeddedBroker
 from tests.support.redis import RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+_FIGURE = "figure"
 
 
 def pytest_configure() -> None:
@@ -25,6 +28,25 @@ def pytest_configure() -> None:
     structlog.configure()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How long an example takes says what else the machine does, not whether it is right.
+    hypothesis.settings.register_profile("tests", deadline=None)
+    hypothesis.settings.load_profile("tests")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have measured, in whatever process they ran."""
+    figures = [
+        text
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+        for name, text in report.user_properties
+        if name == _FIGURE
+    ]
+    if figures:
+        terminalreporter.section("measured")
+        for text in figures:
+            terminalreporter.write_line(str(text))
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +87,9 @@ def redis_url(request: pytest.FixtureRequest) -> str:
 def session_id() -> str:
     """A session that no other test uses."""
     return f"test-{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Take a line for the end of the run: what a test has measured, whether it passes or not."""
+    return lambda text: record_property(_FIGURE, text)

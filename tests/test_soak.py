@@ -14,7 +14,7 @@ from tests.support.process import wait_until
 from tests.support.relay import RelayProcess, local_relay
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable
 
     from tests.support.redis import RedisServer
 
@@ -61,7 +61,7 @@ async def _cycles(ws_url: str, session: str, count: int) -> None:
 
 
 async def test_ten_thousand_cycles(
-    redis_server: RedisServer, session_id: str, capsys: pytest.CaptureFixture[str]
+    redis_server: RedisServer, session_id: str, figure: Callable[[str], None]
 ) -> None:
     """The registry ends empty, and memory stays flat after the first rounds."""
     import httpx
@@ -86,11 +86,10 @@ async def test_ten_thousand_cycles(
         # The connections that a metrics scrape and the keep-alive of httpx leave are not counted.
         descriptors = len(list(Path(f"/proc/{relay.pid}/fd").iterdir()))
     growth = resident[-1] - resident[2]
-    with capsys.disabled():
-        print(
-            f"\n{_CYCLES:,} cycles: resident {' → '.join(f'{kib / 1024:.1f}' for kib in resident)}"
-            f" MiB, {growth:+,} KiB over the last {_ROUNDS - 3} rounds, {descriptors} descriptors"
-        )
+    figure(
+        f"{_CYCLES:,} cycles: resident {' → '.join(f'{kib / 1024:.1f}' for kib in resident)} MiB, "
+        f"{growth:+,} KiB over the last {_ROUNDS - 3} rounds, {descriptors} descriptors"
+    )
     # 7,000 cycles: a leak of even 300 bytes each would be past this.
     assert growth < 2048, "memory grows"
     assert descriptors < 64, "descriptors leak"

@@ -13,15 +13,17 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from tests.deploy.haproxy import HAProxyProcess, listening_sockets
+from tests.deploy.haproxy import HAProxyProcess
 from tests.support.client import client
 from tests.support.facilitator_page import FacilitatorPage
 from tests.support.page_server import PageServer
-from tests.support.process import find_program
+from tests.support.process import find_program, stable_port
 from tests.support.redis import RedisServer
 from tests.support.relay import RelayProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from playwright.async_api import Page
 
 pytestmark = pytest.mark.e2e
@@ -46,16 +48,12 @@ async def _connections(relay: RelayProcess) -> int:
     return int(float(line.split()[1]))
 
 
-async def test_agent_to_page(
-    page: Page, session_id: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.alone
+async def test_agent_to_page(page: Page, session_id: str, figure: Callable[[str], None]) -> None:
     """A hint sent by hand is on the page within a second, also after its relay was killed."""
     async with AsyncExitStack() as stack:
         redis = stack.enter_context(RedisServer(append_only=True))
-        sockets = listening_sockets(_RELAYS)
-        port = sockets[0].getsockname()[1]
-        for taken in sockets:
-            taken.close()
+        port = stable_port(*_RELAYS)
         relays = [
             stack.enter_context(RelayProcess(redis.url, host=host, port=port)) for host in _RELAYS
         ]
@@ -117,9 +115,8 @@ async def test_agent_to_page(
         # All of them, once each.
         await expect(facilitator.hints).to_have_count(5)
 
-    with capsys.disabled():
-        print(
-            f"\nhint send → page {first_s * 1000:.0f} ms, redis-cli PUBLISH → page "
-            f"{plain_s * 1000:.0f} ms after the command's return; "
-            f"relay killed → connected to the other in {back_s:.1f} s"
-        )
+    figure(
+        f"hint send → page {first_s * 1000:.0f} ms, redis-cli PUBLISH → page "
+        f"{plain_s * 1000:.0f} ms after the command's return; "
+        f"relay killed → connected to the other in {back_s:.1f} s"
+    )

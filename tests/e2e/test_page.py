@@ -16,7 +16,7 @@ from tests.support.relay import RelayProcess
 from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from playwright.async_api import Browser, Page
@@ -132,7 +132,7 @@ async def test_thirty_reconnects_leave_nothing(
     relay: RelayProcess,
     redis_server: RedisServer,
     session_id: str,
-    capsys: pytest.CaptureFixture[str],
+    figure: Callable[[str], None],
 ) -> None:
     """Neither memory nor listeners grow over reconnects, and there is one socket at the end."""
     facilitator = FacilitatorPage(page)
@@ -161,12 +161,11 @@ async def test_thirty_reconnects_leave_nothing(
         assert network.accepted >= 31
         assert network.open_connections < 10
     early, late = measured
-    with capsys.disabled():
-        print(
-            f"\n20 more reconnects: heap {early['JSHeapUsedSize'] / 1e6:.2f} → "
-            f"{late['JSHeapUsedSize'] / 1e6:.2f} MB, listeners {early['JSEventListeners']:.0f} → "
-            f"{late['JSEventListeners']:.0f}, nodes {early['Nodes']:.0f} → {late['Nodes']:.0f}"
-        )
+    figure(
+        f"20 more reconnects: heap {early['JSHeapUsedSize'] / 1e6:.2f} → "
+        f"{late['JSHeapUsedSize'] / 1e6:.2f} MB, listeners {early['JSEventListeners']:.0f} → "
+        f"{late['JSEventListeners']:.0f}, nodes {early['Nodes']:.0f} → {late['Nodes']:.0f}"
+    )
     assert late["JSEventListeners"] <= early["JSEventListeners"] + 5
     assert late["Nodes"] <= early["Nodes"] + 200
     assert late["JSHeapUsedSize"] < early["JSHeapUsedSize"] + 500_000

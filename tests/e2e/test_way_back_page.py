@@ -20,7 +20,7 @@ from tests.support.relay import RelayProcess
 from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from playwright.async_api import Browser, Locator
@@ -172,7 +172,7 @@ async def test_stop(
     pages: list[AnsweringPage],
     publisher: HintPublisher,
     session_id: str,
-    capsys: pytest.CaptureFixture[str],
+    figure: Callable[[str], None],
 ) -> None:
     """Stop ends the agent's loop where it waits, before the first word and after, on any relay."""
     for one, words in zip(pages, ("", "Let her finish, and then "), strict=True):
@@ -191,8 +191,7 @@ async def test_stop(
         for page in pages:
             await page.stands(hint.id, "cancelled")
             await page.shows(hint.id, "Stopped")
-        with capsys.disabled():
-            print(f"\nfrom the press to the end of the agent's block: {took_ms:.0f} ms")
+        figure(f"from the press to the end of the agent's block: {took_ms:.0f} ms")
 
 
 async def test_what_is_done_offline_arrives_once(
@@ -338,7 +337,7 @@ async def test_a_killed_agent(
     publisher: HintPublisher,
     session_id: str,
     screenshots: Path,
-    capsys: pytest.CaptureFixture[str],
+    figure: Callable[[str], None],
 ) -> None:
     """SIGKILL of the agent in the middle of a hint shows on every page, once."""
     with Process([sys.executable, "-c", _ENDLESS, redis_server.url, session_id]) as agent:
@@ -362,5 +361,4 @@ async def test_a_killed_agent(
             if getattr(message, "id", None) == last:
                 break
     assert len(ended) == 1
-    with capsys.disabled():
-        print(f"\nfrom SIGKILL to the pages: {took_s:.1f} s")
+    figure(f"from SIGKILL to the pages: {took_s:.1f} s")

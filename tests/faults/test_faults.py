@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from relay.position import Position
@@ -11,25 +13,26 @@ from tests.faults.runner import run
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.world import SHORT
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_exactly_once_in_order(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_exactly_once_in_order(name: str, figure: Callable[[str], None]) -> None:
     """Every client gets all that was acknowledged, once and in order, or is told that it can't."""
     outcome = await run(name, SHORT, seed=1)
     assert outcome.received >= outcome.published, "hardly anybody was there"
-    with capsys.disabled():
-        print(
-            f"\n{name}: {outcome.published} published, {outcome.received} received over "
-            f"{outcome.connects} connections, {outcome.resumed} resumed, {outcome.told} told"
-        )
+    figure(
+        f"{name}: {outcome.published} published, {outcome.received} received over "
+        f"{outcome.connects} connections, {outcome.resumed} resumed, {outcome.told} told"
+    )
 
 
-async def test_a_long_streaming_hint(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_long_streaming_hint(figure: Callable[[str], None]) -> None:
     """Who comes late, comes back or loses the relay has the same text, in few bytes and messages."""
     watchers = await run_long_hint(tokens=2_000, per_s=250)
-    with capsys.disabled():
-        for seen in watchers:
-            print(f"\n{seen}", end="")
+    for seen in watchers:
+        figure(str(seen))
 
 
 def _hello(position: str | None, recovered: bool | None, snapshot: int = 0) -> dict[str, object]:

@@ -17,7 +17,6 @@ from relay.broker.broker import Broker
 from relay.snapshot import fold
 from tests.faults.checker import Ledger, Text, Truth, Violation, Witness
 from tests.faults.clients import FlappingClient, SteadyPublisher, StreamingAgent
-from tests.support.process import stable_port
 from tests.support.redis import RedisServer
 from tests.support.relay import RelayProcess
 from tests.support.tcp_proxy import TcpProxy
@@ -104,7 +103,6 @@ class World:
                 f"redis://127.0.0.1:{proxy.port}/0",
                 *_FLAGS,
                 *self._relay_flags,
-                port=stable_port(),
             )
             stack.push(relay)
             relay.start()

@@ -19,7 +19,7 @@ from relay.broker.presence import PresenceBoard
 from relay.messages import Append, Command, Feedback
 from relay.position import Position
 from tests.support.client import client
-from tests.support.process import ROOT, Process, free_port
+from tests.support.process import ROOT, Process, stable_port
 from tests.support.relay import local_relay
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ async def test_send_from_standard_input(redis_url: str, session_id: str) -> None
 
 def test_the_flag_wins_over_the_variable(redis_url: str, session_id: str) -> None:
     """``--redis-url`` wins over RELAY_REDIS_URL."""
-    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    nowhere = f"redis://127.0.0.1:{stable_port()}/0"
     done = _run("send", "--redis-url", redis_url, "-s", session_id, "x", RELAY_REDIS_URL=nowhere)
     assert done.returncode == 0, done.stderr
 
@@ -571,7 +571,7 @@ def test_a_bad_address(command: str, url: str) -> None:
 
 def test_redis_is_away() -> None:
     """Without a Redis every command says so in one sentence and fails."""
-    url = f"redis://127.0.0.1:{free_port()}/0"
+    url = f"redis://127.0.0.1:{stable_port()}/0"
     assert "Redis is not available" in _sentence(_run("tail", "-s", "demo", "--redis-url", url))
     assert "Redis is not available" in _sentence(_run("watch", "-s", "demo", "--redis-url", url))
     assert "Redis is not available" in _sentence(

@@ -14,7 +14,7 @@ from relay.broker.broker import Broker
 from relay.errors import InvalidPosition, InvalidSession, PublisherClosed
 from relay.messages import Append, Command, Connection, Feedback, Hint, Message
 from relay.position import Position
-from tests.support.process import free_port
+from tests.support.process import stable_port
 from tests.support.redis import RedisServer
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ async def test_closing_ends_listening(
     redis_server: RedisServer, session_id: str, is_there: bool
 ) -> None:
     """Closing the publisher ends the iteration, also while it waits for Redis."""
-    url = redis_server.url if is_there else f"redis://127.0.0.1:{free_port()}/0"
+    url = redis_server.url if is_there else f"redis://127.0.0.1:{stable_port()}/0"
     publisher = HintPublisher(url)
 
     async def listen() -> list[Message]:

@@ -14,7 +14,7 @@ from producers import HintPublisher
 from producers.listener import Listener, listening
 from relay.errors import BrokerUnavailable, InvalidSession, SettingsError
 from relay.position import Position
-from tests.support.process import free_port
+from tests.support.process import stable_port
 from tests.support.redis import RedisServer
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ async def test_leaving_ends_the_subscription(redis_server: RedisServer, session_
 async def test_redis_is_away(session_id: str) -> None:
     """Without a Redis listening does not begin, and says so."""
     with pytest.raises(BrokerUnavailable):
-        async with listening(f"redis://127.0.0.1:{free_port()}/0", session_id):
+        async with listening(f"redis://127.0.0.1:{stable_port()}/0", session_id):
             pass
 
 

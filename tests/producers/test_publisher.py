@@ -20,7 +20,7 @@ from relay.errors import (
     MessageTooLarge,
 )
 from relay.position import Position
-from tests.support.process import free_port
+from tests.support.process import stable_port
 from tests.support.redis import RedisServer
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def publisher(redis_url: str) -> AsyncIterator[HintPublisher]:
 @pytest.fixture
 async def nowhere() -> AsyncIterator[HintPublisher]:
     """An agent without a Redis: whatever it refuses otherwise was refused before Redis saw it."""
-    async with HintPublisher(f"redis://127.0.0.1:{free_port()}/0", give_up_s=0) as publisher:
+    async with HintPublisher(f"redis://127.0.0.1:{stable_port()}/0", give_up_s=0) as publisher:
         yield publisher
 
 
@@ -261,7 +261,7 @@ async def test_a_bad_address() -> None:
 
 async def test_redis_is_away() -> None:
     """Without a Redis a message is tried for ``give_up_s``, then the caller is told."""
-    async with HintPublisher(f"redis://127.0.0.1:{free_port()}/0", give_up_s=0.5) as publisher:
+    async with HintPublisher(f"redis://127.0.0.1:{stable_port()}/0", give_up_s=0.5) as publisher:
         began_s = time.monotonic()
         with pytest.raises(BrokerUnavailable, match="not available"):
             await publisher.hint("demo", "x")

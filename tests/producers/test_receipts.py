@@ -111,6 +111,7 @@ async def test_a_streaming_hint(publisher: HintPublisher, broker: Broker, sessio
     assert (await publisher.receipt(session_id, "h-1")).delivered == 1
 
 
+@pytest.mark.alone
 async def test_relays_are_asked(publisher: HintPublisher, broker: Broker, session_id: str) -> None:
     """It asks the relays, and waits no longer than for all who are watching, or 0.2 s."""
     sent = await publisher.hint(session_id, "Breathe.", id="h-1")

@@ -25,7 +25,7 @@ from relay.errors import (
 )
 from relay.messages import Append, Command, Hint
 from relay.snapshot import fold
-from tests.support.process import Process, free_port
+from tests.support.process import Process, stable_port
 from tests.support.redis import RedisServer
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ async def test_the_beginning_is_there_at_once(
     assert await _kept_hint(redis_url, session_id) == ("", "complete")
 
 
+@pytest.mark.alone
 async def test_the_first_token_goes_out_at_once(
     publisher: HintPublisher, redis_url: str, session_id: str
 ) -> None:
@@ -144,6 +145,7 @@ async def test_the_first_token_goes_out_at_once(
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.alone
 async def test_tokens_are_rolled_up(publisher: HintPublisher, session_id: str) -> None:
     """At most 25 messages a second go out, and nothing waits longer than the window."""
     async with _messages(publisher, session_id) as messages:
@@ -218,6 +220,7 @@ async def test_a_block_that_fails(
     assert await _kept_hint(redis_url, session_id) == ("Ask what", "interrupted")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("told", [True, False], ids=["published", "noted only"])
 async def test_a_facilitator_cancels(
     publisher: HintPublisher, redis_url: str, session_id: str, told: bool
@@ -244,6 +247,7 @@ async def test_a_facilitator_cancels(
         await hint.append("x")
 
 
+@pytest.mark.alone
 async def test_a_cancellation_is_learned_with_the_next_token(
     publisher: HintPublisher, redis_url: str, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +306,7 @@ async def test_both_cancel(publisher: HintPublisher, redis_url: str, session_id:
     assert await _kept_hint(redis_url, session_id) == ("", "interrupted")
 
 
+@pytest.mark.alone
 async def test_a_callers_timeout(publisher: HintPublisher, redis_url: str, session_id: str) -> None:
     """A timeout around the block, or in it, is the caller's."""
     with pytest.raises(TimeoutError):
@@ -330,6 +335,7 @@ async def test_a_group_of_tasks_in_the_block(
     assert await _kept_hint(redis_url, session_id) == (hint.text, "cancelled")
 
 
+@pytest.mark.alone
 async def test_only_its_own_hint_is_cancelled(
     publisher: HintPublisher, redis_url: str, session_id: str
 ) -> None:
@@ -409,6 +415,7 @@ async def test_the_end_is_the_end(
             pytest.fail("entered")
 
 
+@pytest.mark.alone
 async def test_a_silence_that_was_too_long(
     publisher: HintPublisher, redis_url: str, session_id: str
 ) -> None:
@@ -449,7 +456,7 @@ async def test_what_is_too_large(publisher: HintPublisher, redis_url: str, sessi
 
 async def test_what_is_refused() -> None:
     """What is wrong is said by the call, before Redis is asked."""
-    url = f"redis://127.0.0.1:{free_port()}/0"
+    url = f"redis://127.0.0.1:{stable_port()}/0"
     async with HintPublisher(url, give_up_s=0) as nowhere:
         for field, value in (("text", "x"), ("status", "complete"), ("position", "1-1"), ("id", 7)):
             fields: Any = {field: value}
@@ -493,6 +500,7 @@ async def test_streaming_an_iterator(
         assert hint.text == "ab"
 
 
+@pytest.mark.alone
 async def test_an_iterator_is_closed(
     publisher: HintPublisher, redis_url: str, session_id: str
 ) -> None:
@@ -550,6 +558,7 @@ async def test_redis_restarts(session_id: str) -> None:
             assert await _kept_hint(server.url, session_id) == (expected, "complete")
 
 
+@pytest.mark.alone
 async def test_redis_hangs(session_id: str) -> None:
     """A Redis that hangs for a while gets each piece once; appending goes on meanwhile."""
     with RedisServer() as server:

@@ -29,7 +29,7 @@ from relay.broker.streaming import StreamingHints
 from relay.errors import BrokerUnavailable, InvalidMessage, PublisherClosed, SettingsError
 from relay.messages import Command, Message
 from relay.snapshot import fold
-from tests.support.process import Process, free_port, wait_until
+from tests.support.process import Process, stable_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -326,7 +326,7 @@ def test_what_is_wrong(session_id: str) -> None:
     """A bad address is told at once, and an absent Redis after ``give_up_s``."""
     with pytest.raises(SettingsError):
         SyncHintPublisher("http://127.0.0.1")
-    url = f"redis://127.0.0.1:{free_port()}/0"
+    url = f"redis://127.0.0.1:{stable_port()}/0"
     with SyncHintPublisher(url, give_up_s=0.2) as nowhere:
         with pytest.raises(BrokerUnavailable):
             nowhere.hint(session_id, "x")

@@ -12,7 +12,7 @@ from producers import HintPublisher
 from relay.broker.broker import Broker
 from relay.broker.presence import PresenceBoard
 from relay.errors import BrokerUnavailable, InvalidSession
-from tests.support.process import free_port
+from tests.support.process import stable_port
 from tests.support.redis import RedisServer
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ async def test_closing_ends_the_iteration(redis_url: str, session_id: str) -> No
 
 async def test_redis_is_away(session_id: str) -> None:
     """Awaited, it says that Redis is away; iterated over, it goes on when Redis is back."""
-    async with HintPublisher(f"redis://127.0.0.1:{free_port()}/0", give_up_s=0.3) as nowhere:
+    async with HintPublisher(f"redis://127.0.0.1:{stable_port()}/0", give_up_s=0.3) as nowhere:
         with pytest.raises(BrokerUnavailable):
             await nowhere.watching(session_id)
         with pytest.raises(InvalidSession):

@@ -84,6 +84,7 @@ async def test_who_comes_and_changes_nothing(
                 await _silence(mara, 0.5)
 
 
+@pytest.mark.alone
 async def test_a_reload(relays: tuple[LocalRelay, LocalRelay], session_id: str) -> None:
     """Who is back at once has not been away; others hear nothing of it."""
     one, _ = relays
@@ -96,6 +97,7 @@ async def test_a_reload(relays: tuple[LocalRelay, LocalRelay], session_id: str) 
             await _silence(mara, 1.5)
 
 
+@pytest.mark.alone
 async def test_a_relay_that_stops(sockets: Sockets, session_id: str) -> None:
     """A relay that stops takes its facilitators off the board at once."""
     with RedisServer() as redis:

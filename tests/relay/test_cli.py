@@ -19,7 +19,7 @@ import pytest
 from relay.embedded import EmbeddedBroker
 from relay.settings import Settings
 from tests.support.client import client
-from tests.support.process import ROOT, Process, free_port, wait_until
+from tests.support.process import ROOT, Process, stable_port, wait_until
 
 if TYPE_CHECKING:
     from tests.support.redis import RedisServer
@@ -246,7 +246,7 @@ async def test_dev_without_a_page(tmp_path: Path) -> None:
     """Where no page was built, ``dev`` says so and offers ``hint tail``, which shows a hint."""
     for package in ("relay", "producers"):
         shutil.copytree(ROOT / package, tmp_path / package)
-    words = [sys.executable, "-P", "-m", "relay.cli", "dev", "--port", str(free_port())]
+    words = [sys.executable, "-P", "-m", "relay.cli", "dev", "--port", str(stable_port())]
     with Process(words, {**_PLAIN, "PYTHONPATH": str(tmp_path)}) as dev:
         await asyncio.to_thread(dev.wait_for_output, "link up")
         assert "There is no built page here" in dev.output
@@ -264,6 +264,7 @@ async def test_dev_without_a_page(tmp_path: Path) -> None:
         assert await asyncio.to_thread(dev.wait, 10) == 0
 
 
+@pytest.mark.alone
 def test_dev_frees_its_ports() -> None:
     """After ``dev`` has ended, the relay's and the broker's port are free."""
     with Dev() as dev:

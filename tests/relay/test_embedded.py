@@ -12,7 +12,7 @@ from producers import HintPublisher
 from relay.broker.broker import Broker
 from relay.embedded import EmbeddedBroker
 from relay.errors import BrokerUnavailable
-from tests.support.process import free_port
+from tests.support.process import stable_port
 
 if TYPE_CHECKING:
     from relay.position import Position
@@ -47,7 +47,7 @@ async def test_it_is_a_broker(session_id: str) -> None:
 
 async def test_a_wanted_port(session_id: str) -> None:
     """A port that is free is taken."""
-    port = free_port()
+    port = stable_port()
     with EmbeddedBroker(port=port) as broker:
         assert broker.port == port
         assert broker.url == f"redis://127.0.0.1:{port}/0"
@@ -67,7 +67,7 @@ async def test_a_taken_port(session_id: str) -> None:
 
 async def test_leaving_frees_the_port(session_id: str) -> None:
     """When the block ends nobody listens, and another broker, an empty one, can have the port."""
-    with EmbeddedBroker(port=0) as broker:
+    with EmbeddedBroker(port=stable_port()) as broker:
         await _publish_and_read(broker.url, session_id)
         assert not _can_bind(broker.port)
     with pytest.raises(BrokerUnavailable):
@@ -81,7 +81,7 @@ async def test_leaving_frees_the_port(session_id: str) -> None:
 
 async def test_leaving_while_a_client_stays(session_id: str) -> None:
     """A client that stays connected does not keep the block from ending, or the port."""
-    with EmbeddedBroker(port=0) as broker:
+    with EmbeddedBroker(port=stable_port()) as broker:
         idle = socket.create_connection(("127.0.0.1", broker.port))
         await _publish_and_read(broker.url, session_id)
     with idle:
@@ -90,7 +90,7 @@ async def test_leaving_while_a_client_stays(session_id: str) -> None:
 
 def test_leaving_after_an_error() -> None:
     """An error in the block leaves it as it is, and the port is free."""
-    broker = EmbeddedBroker(port=0)
+    broker = EmbeddedBroker(port=stable_port())
     with pytest.raises(KeyError), broker:
         raise KeyError
     assert _can_bind(broker.port)

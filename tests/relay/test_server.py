@@ -20,7 +20,7 @@ from relay.errors import SettingsError
 from relay.server import bind, url_of
 from relay.settings import Settings
 from tests.support.client import client
-from tests.support.process import free_port, wait_until
+from tests.support.process import stable_port, wait_until
 from tests.support.relay import RelayProcess
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _stopped(pids: set[int]) -> Iterator[None]:
 @pytest.fixture
 def two_workers(redis_server: RedisServer) -> Iterator[RelayProcess]:
     """A relay of two processes, both of them up."""
-    with RelayProcess(redis_server.url, "--workers", "2") as relay:
+    with RelayProcess(redis_server.url, "--workers", "2", port=0) as relay:
         relay_is_up(relay)
         yield relay
 
@@ -169,7 +169,7 @@ async def test_stopping_with_a_reader_that_does_not_read(
 
 def test_stopping_without_redis() -> None:
     """A relay that waits for Redis ends as quickly as any other."""
-    relay = RelayProcess(f"redis://127.0.0.1:{free_port()}/0")
+    relay = RelayProcess(f"redis://127.0.0.1:{stable_port()}/0")
     relay.start()
     try:
         relay.wait_for_output("worker started")

@@ -88,7 +88,9 @@ async def client(
     words = [f"{key}={value}" for key, value in query.items()]
     if session is not None:
         words.insert(0, f"session={session}")
-    async with connect(f"{ws_url}?{'&'.join(words)}", proxy=None, max_size=None) as websocket:
+    url = f"{ws_url}?{'&'.join(words)}"
+    # Who has stopped reading does not hear the answer to its close frame either: a second is enough.
+    async with connect(url, proxy=None, max_size=None, close_timeout=1) as websocket:
         reader = Client(websocket)
         if welcome:
             first = await reader.next()

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from relay.routes.page import PageFiles
-from tests.support.process import ROOT, Process, free_port, wait_until
+from tests.support.process import ROOT, Process, stable_port, wait_until
 
 PAGE_DIR = ROOT / "frontend" / "out"
 
@@ -19,7 +19,7 @@ class PageServer(Process):
 
     def __init__(self) -> None:
         assert (PAGE_DIR / "index.html").is_file(), "the page is not built: `make page` does it"
-        self.port = free_port()
+        self.port = stable_port()
         super().__init__([sys.executable, "-m", "tests.support.page_server", str(self.port)])
 
     def wait_until_ready(self) -> None:

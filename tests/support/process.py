@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,20 +40,38 @@ def free_port(host: str = "127.0.0.1") -> int:
         return port
 
 
-def stable_port(host: str = "127.0.0.1") -> int:
-    """Return a port for a server that is killed and comes back where it was.
+_reserved: deque[socket.socket] = deque()
+# More ports than any one test uses, and few enough descriptors.
+_MOST_RESERVED = 64
+
+
+def stable_port(*hosts: str) -> int:
+    """Return a port that is this process's alone: where a server is, will be, was, or never is.
 
     It lies below the range that the kernel gives to outgoing connections and to port 0: while the
-    server is away nobody else is given its port, and nobody who tries it connects to itself.
+    server is away nobody else is given its port, and nobody who tries it connects to itself. Tests
+    that run beside this one get other ports, and go on doing so while the newest 64 are in use here.
+
+    Args:
+        hosts: the loopback addresses on which it is free; 127.0.0.1 by default.
     """
     for _ in range(1000):
         port = 20_000 + secrets.randbelow(10_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return port
+        # UDP has its own ports: holding this one keeps other test processes off, and no server. The
+        # kernel lets go of it with this process, which no lock file does.
+        reservation = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            reservation.bind(("127.0.0.1", port))
+            for host in hosts or ("127.0.0.1",):
+                with socket.socket() as probe:
+                    probe.bind((host, port))
+        except OSError:
+            reservation.close()
+            continue
+        _reserved.append(reservation)
+        if len(_reserved) > _MOST_RESERVED:
+            _reserved.popleft().close()
+        return port
     raise AssertionError("no port below the ephemeral range is free")
 
 

@@ -14,7 +14,7 @@ import uvicorn
 from relay.app import create_app
 from relay.server import bind, uvicorn_config
 from relay.settings import Settings
-from tests.support.process import Process, wait_until
+from tests.support.process import Process, stable_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -26,14 +26,20 @@ if TYPE_CHECKING:
 
 
 class RelayProcess(Process):
-    """``hint-relay serve`` on a free port.
+    """``hint-relay serve`` on a port of its own, where it is again after a restart.
 
     Args:
         redis_url: where Redis is.
         flags: more flags of ``serve``.
+        host: where it listens.
+        port: another port; with 0 the relay takes a free one.
     """
 
-    def __init__(self, redis_url: str, *flags: str, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, redis_url: str, *flags: str, host: str = "127.0.0.1", port: int | None = None
+    ) -> None:
+        if port is None:
+            port = stable_port(host)
         super().__init__(
             [
                 sys.executable, "-m", "relay.cli", "serve", "--host", host, "--port", str(port),

@@ -12,7 +12,7 @@ from relay.broker import keys
 from relay.broker.broker import Broker
 from relay.errors import BrokerError, BrokerFull, BrokerUnavailable
 from relay.position import Position
-from tests.support.process import free_port
+from tests.support.process import stable_port
 from tests.support.redis import RedisServer
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ async def test_what_goes_out_is_what_is_kept(redis_server: RedisServer, session_
 
 async def test_redis_away() -> None:
     """Without Redis the error says so, and it is the kind that trying again can help."""
-    async with Broker(f"redis://127.0.0.1:{free_port()}/0", timeout_s=1) as broker:
+    async with Broker(f"redis://127.0.0.1:{stable_port()}/0", timeout_s=1) as broker:
         with pytest.raises(BrokerUnavailable, match="not available"):
             await broker.ping()
 

@@ -12,7 +12,7 @@ from relay.broker import keys
 from relay.broker.broker import Broker
 from relay.broker.presence import PresenceBoard
 from relay.errors import BrokerUnavailable
-from tests.support.process import free_port
+from tests.support.process import stable_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -109,6 +109,6 @@ async def test_several_sessions(board: PresenceBoard, session_id: str) -> None:
 
 async def test_without_redis(session_id: str) -> None:
     """Without Redis it says so."""
-    async with Broker(f"redis://127.0.0.1:{free_port()}/0") as broker:
+    async with Broker(f"redis://127.0.0.1:{stable_port()}/0") as broker:
         with pytest.raises(BrokerUnavailable):
             await PresenceBoard(broker).report(session_id, "w", ["a"])

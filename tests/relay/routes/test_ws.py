@@ -20,7 +20,7 @@ from websockets.typing import Subprotocol
 from producers import HintPublisher
 from relay.broker.broker import Broker
 from tests.support.client import client
-from tests.support.process import free_port
+from tests.support.process import stable_port
 from tests.support.redis import RedisServer
 from tests.support.relay import LocalRelay, RelayProcess, local_relay
 from tests.support.websocket import CONT, PING, PONG, TEXT, RawClient, close_frame, frame
@@ -225,6 +225,7 @@ async def test_a_forged_position_disturbs_nothing(
         assert await facilitator.texts(2) == ["a", "b"]
 
 
+@pytest.mark.alone
 async def test_heartbeats(relay: LocalRelay, publisher: HintPublisher, session_id: str) -> None:
     """In silence the head is told; a ping is answered with it at once."""
     async with client(relay.ws_url, session_id) as facilitator:
@@ -408,7 +409,7 @@ async def test_everykind_of_disconnect_leaves_nothing(
 
 async def test_without_redis_clients_are_told_to_come_back(session_id: str) -> None:
     """A relay that can't reach Redis closes with 4005, which says come back."""
-    url = f"redis://127.0.0.1:{free_port()}/0"
+    url = f"redis://127.0.0.1:{stable_port()}/0"
     relay = RelayProcess(url, "--join-timeout-s", "0.5")
     relay.start()
     try:

@@ -545,10 +545,13 @@ async def test_who_answers_nothing(redis_server: RedisServer, session_id: str) -
             assert got[-1].close_code == CloseCode.NO_PONG
             kinds = [one.opcode for one in got[:-1]]
             assert kinds.count(PING) == 1
-            assert [one.json["type"] for one in got if one.opcode is TEXT] == ["heartbeat"]
+            told = [one.json["type"] for one in got if one.opcode is TEXT]
+            # Who is watching may be told in time, or not.
+            assert [kind for kind in told if kind != "presence"] == ["heartbeat"]
         await relay.until_nothing_is_left()
 
 
+@pytest.mark.alone
 async def test_any_sign_of_life(redis_server: RedisServer, session_id: str) -> None:
     """Whatever a peer sends shows that it is there, be it the pieces of one frame."""
 
