@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _FIGURE = "figure"
 
+# Browsers, and whole worlds of relays and clients.
+_BUSY = {"e2e", "faults", "test_soak.py"}
+
 
 def pytest_configure() -> None:
     """Let the processes that tests start hear SIGINT, and tests read log lines.
@@ -31,6 +34,26 @@ def pytest_configure() -> None:
     # How long an example takes says what else the machine does, not whether it is right.
     hypothesis.settings.register_profile("tests", deadline=None)
     hypothesis.settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Spread the tests that keep all cores busy over a run of several workers.
+
+    Workers begin with equal parts of the list: one would have all of these, and the others would take
+    them over together at the end. By hand the order stays what it is.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    busy: list[pytest.Item] = []
+    patient: list[pytest.Item] = []
+    for item in items:
+        (busy if _BUSY.intersection(item.path.parts) else patient).append(item)
+    place = {
+        item: (number + 0.5) / len(part)
+        for part in (busy, patient)
+        for number, item in enumerate(part)
+    }
+    items.sort(key=place.__getitem__)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

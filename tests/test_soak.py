@@ -100,6 +100,20 @@ async def test_no_object_stays(redis_server: RedisServer, session_id: str) -> No
     from relay.room import Room
     from relay.socket.connection import Connection
 
+    # Held, so that they stay what they are: what earlier tests of this process left is not theirs.
+    gc.collect()
+    others = [obj for obj in gc.get_objects() if isinstance(obj, Connection | Room)]
+    known = set(map(id, others))
+
+    def theirs() -> list[str]:
+        """Say what is alive, without holding it."""
+        gc.collect()
+        return [
+            f"{obj!r} held by {[type(one).__name__ for one in gc.get_referrers(obj)]}"
+            for obj in gc.get_objects()
+            if isinstance(obj, Connection | Room) and id(obj) not in known
+        ]
+
     async with local_relay(redis_server.url, linger_s=0.0) as relay:
         before = len(asyncio.all_tasks())
         await _cycles(relay.ws_url, session_id, 300)
@@ -107,10 +121,9 @@ async def test_no_object_stays(redis_server: RedisServer, session_id: str) -> No
             while relay.hub.rooms or len(asyncio.all_tasks()) > before:
                 await asyncio.sleep(0.01)
         # A session is remembered until it has been reported that nobody is there any more.
-        alive = 1
+        alive = theirs()
         deadline_s = time.monotonic() + 5
         while alive and time.monotonic() < deadline_s:
             await asyncio.sleep(0.1)
-            gc.collect()
-            alive = sum(isinstance(obj, Connection | Room) for obj in gc.get_objects())
-        assert alive == 0
+            alive = theirs()
+        assert alive == []

@@ -16,6 +16,7 @@ import pytest
 
 from producers import HintPublisher
 from relay.broker.presence import PresenceBoard
+from relay.broker.streaming import StreamingHints
 from relay.messages import Append, Command, Feedback
 from relay.position import Position
 from tests.support.client import client
@@ -320,6 +321,8 @@ async def test_stream_that_is_cancelled(
                 if isinstance(message, Append):
                     break
         command = Command(name="cancel", hint="h-1", by="guest-a")
+        # As a relay does it: who does not listen yet learns it with its next step.
+        await StreamingHints(publisher._broker).request_cancel(session_id, "h-1")
         await publisher._broker.publish(session_id, command.to_json(), command.id)
         code, output, errors = await asyncio.to_thread(stream.outcome)
         assert code == 3

@@ -23,6 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _SEARCH_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
+# A test process that is killed, as Ctrl-C may do to pytest's workers, leaves no server behind.
+_DIES_WITH_US = (
+    ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv", path=_SEARCH_PATH) else []
+)
+
 
 def find_program(name: str) -> str:
     """Return a program's path; a missing one fails the test and says what to do."""
@@ -125,7 +130,7 @@ class Process:
         """Start it, again if it has ended; output is appended."""
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                self.arguments,
+                [*_DIES_WITH_US, *self.arguments],
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
