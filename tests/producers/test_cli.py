@@ -375,6 +375,7 @@ async def test_watch(publisher: HintPublisher, redis_url: str, session_id: str) 
         await asyncio.to_thread(as_json.wait_for_output, "presence")
         await board.report(session_id, "relay-1", {"guest-a"})
         await asyncio.to_thread(watch.wait_for_output, "1 facilitator")
+        await asyncio.to_thread(as_json.wait_for_output, '"facilitators":1')
         await publisher.hint(session_id, "Slow down.", id="h-2")
         for said in (
             Feedback(hint="h-1", action="used", by="guest-a"),

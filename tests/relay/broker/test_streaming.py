@@ -314,6 +314,7 @@ async def test_the_end_of_an_interrupted_hint_goes_out_live(
     }  # fmt: skip
 
 
+@pytest.mark.alone
 async def test_a_living_producer_s_hint_is_left_alone(
     hints: StreamingHints, producer: _Producer, session_id: str
 ) -> None:

@@ -104,6 +104,7 @@ async def test_sessions_are_apart(
         assert await other.texts(1) == ["yours"]
 
 
+@pytest.mark.alone
 async def test_a_thousand_facilitators(
     sockets: Sockets, redis_server: RedisServer, session_id: str
 ) -> None:
