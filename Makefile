@@ -17,7 +17,7 @@ BENCH_FLAGS := $(if $(ONLY),--only $(ONLY)) $(if $(SHAPE),--shape $(SHAPE)) $(if
 TESTS_AT_ONCE ?= 4
 export NEXT_TELEMETRY_DISABLED := 1
 
-.PHONY: help demo test check fmt page faults bench bench-quick bench-hold bench-contenders clean test-servers
+.PHONY: help demo test check fmt page faults hostile fuzz bench bench-quick bench-hold bench-contenders clean test-servers
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
@@ -48,6 +48,9 @@ page: frontend/out/index.html ## build the facilitator's page into frontend/out
 
 faults: $(VENV)/.dev test-servers ## run the whole fault matrix (some 10 minutes; SEED=, ONLY=, SHORT=1)
 	@$(BIN)/python -m tests.faults
+
+hostile: $(VENV)/.dev test-servers ## attack a relay in six ways, and see what a facilitator notices (ONLY=, SHORT=1)
+	@$(BIN)/python -m tests.hostile
 
 bench: $(VENV)/.dev test-servers bench-contenders ## measure the relay beside others (ONLY=, SHAPE=, ROUNDS=)
 	@$(BIN)/python -m tests.bench $(BENCH_FLAGS)

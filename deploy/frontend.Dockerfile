@@ -11,6 +11,9 @@ COPY frontend ./
 # Inlined into the page. Empty: the page derives it from its own origin.
 ARG NEXT_PUBLIC_WS_URL=""
 ENV NEXT_PUBLIC_WS_URL=$NEXT_PUBLIC_WS_URL
+# Empty: tokens come in links only.
+ARG NEXT_PUBLIC_TOKEN_URL=""
+ENV NEXT_PUBLIC_TOKEN_URL=$NEXT_PUBLIC_TOKEN_URL
 RUN npm run build
 
 FROM nginxinc/nginx-unprivileged:1.30-alpine

@@ -43,6 +43,7 @@ class Listener:
         self._hub = hub
         self._session = session
         self.generation = -1
+        self.name = ""
         self._cursor = 0
         self._welcome: Welcome | None = None
         self._wakeup = asyncio.Event()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -23,7 +22,7 @@ from relay.broker.broker import Broker
 from relay.broker.presence import PresenceBoard
 from relay.broker.streaming import StreamingHints
 from relay.errors import InvalidMessage, PublisherClosed
-from relay.messages import Error, Hint, Transcript, check_size, explain, new_id
+from relay.messages import Error, Hint, Transcript, check_size, dedupe_id, explain, new_id
 from relay.position import Position
 from relay.session import check_session
 
@@ -351,7 +350,7 @@ class HintPublisher:
         message_id: str = fields["id"]
         return Sent(
             message_id,
-            await self._outbox.publish(session, payload, _dedupe_id(message, message_id)),
+            await self._outbox.publish(session, payload, dedupe_id(message, message_id)),
         )
 
     async def _news(self, listener: Listener, since: Position | None) -> AsyncGenerator[Message]:
@@ -390,15 +389,3 @@ def _iterated(tokens: AsyncIterable[str] | Iterable[str]) -> Any:
     if isinstance(tokens, str):
         return iter((tokens,))
     return aiter(tokens) if isinstance(tokens, AsyncIterable) else iter(tokens)
-
-
-def _dedupe_id(message: Message, message_id: str) -> str:
-    """Return what makes this publication the same as another one: its type and its id.
-
-    An interim transcript, its successors and the final one share an id and are all published; the
-    same text again is the same version.
-    """
-    if isinstance(message, Transcript) and message.final is not None:
-        version = f"{message.final} {message.speaker} {message.text}".encode()
-        return f"transcript:{message_id}:{hashlib.blake2b(version, digest_size=12).hexdigest()}"
-    return f"{message.type}:{message_id}"

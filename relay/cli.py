@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import shutil
 import subprocess
@@ -14,12 +15,20 @@ import typer
 from rich.console import Console
 
 from relay import server
-from relay.errors import HintRelayError
+from relay.auth.grant import Role
+from relay.auth.minting import mint
+from relay.auth.tokens import MAX_NAME, check_patterns, is_name
+from relay.broker.broker import Broker
+from relay.broker.revocations import RevocationLog
+from relay.duration import parse_duration_s
+from relay.errors import HintRelayError, SettingsError
 from relay.logs import configure_logs
 from relay.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from relay.auth.revocations import Kind
 
 app = typer.Typer(
     name="hint-relay",
@@ -60,7 +69,7 @@ def _flags_of_settings(command: Callable[..., None]) -> Callable[..., None]:
                     f"--{name.replace('_', '-')}",
                     help=(
                         f"{field.description} [RELAY_{name.upper()}; "
-                        f"default: {'none' if field.default is None else field.default}]"
+                        f"default: {_shown(field.default)}]"
                     ),
                     show_default=False,
                 ),
@@ -80,9 +89,15 @@ def _flags_of_settings(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        default = ",".join(default) or None
+    return "none" if default is None else str(default)
+
+
 def _plain_type(annotation: Any) -> Any:
     # Checked by Settings, which explains better; here a text will do for all but numbers.
-    return annotation if annotation in (int, float) else str
+    return annotation if annotation in (int, float, bool) else str
 
 
 @app.callback()
@@ -96,6 +111,7 @@ def serve(**flags: Any) -> None:
     """Run relay workers; settings come from RELAY_* variables, and flags win over them."""
     with _explained():
         settings = Settings.load(**flags)
+        settings.check_closed()
         configure_logs(settings.log_level, settings.log_format)
         listener = server.bind(settings)
     _err.print(f"Hint Relay on {server.url_of(listener)}", style="bold")
@@ -150,16 +166,134 @@ def dev(
                 stdout=subprocess.DEVNULL,
             )  # fmt: skip
             stack.callback(_stop, agent)
-        _say_where(server.url_of(listener), url_flag, has_page=settings.page_dir is not None)
+        _say_where(
+            server.url_of(listener),
+            url_flag,
+            has_page=settings.page_dir is not None,
+            token=_demo_token(settings),
+        )
         server.run(settings, listener)
         _err.print("Stopped.")
 
 
-def _say_where(base_url: str, url_flag: str, *, has_page: bool) -> None:
+@app.command()
+def token(
+    session: Annotated[
+        list[str],
+        typer.Option(
+            "--session",
+            help="A session, or a prefix with * at its end; may be given several times.",
+        ),
+    ],
+    subject: Annotated[
+        str | None, typer.Option("--sub", help="Who its holder is; a guest without.")
+    ] = None,
+    role: Annotated[Role, typer.Option(help="What its holder may do.")] = Role.FACILITATOR,
+    valid_for: Annotated[
+        str, typer.Option("--for", help="How long it is good: 90s, 15m, 12h or 7d.")
+    ] = "12h",
+    jwt_secret: Annotated[
+        str | None, typer.Option(envvar="RELAY_JWT_SECRET", help="The relays' secret.")
+    ] = None,
+) -> None:
+    r"""Make a token for development, signed with RELAY_JWT_SECRET; it alone goes to stdout.
+
+    \b
+    export RELAY_JWT_SECRET=$(openssl rand -hex 32)
+    hint-relay token --session demo --sub ada
+    """
+    with _explained():
+        settings = Settings.load(jwt_secret=jwt_secret)
+        if settings.jwt_secret is None:
+            raise SettingsError(
+                "There is no RELAY_JWT_SECRET to sign with. Make one: "
+                "export RELAY_JWT_SECRET=$(openssl rand -hex 32)"
+            )
+        lives_s = parse_duration_s(valid_for)
+        check_patterns(session)
+        _check_name("--sub", subject)
+        # Of several that replace each other the first is the newest.
+        secret = settings.jwt_secret.get_secret_value().split()[0]
+        print(
+            mint(
+                secret,
+                sessions=session,
+                role=role,
+                subject=subject,
+                lives_s=lives_s,
+                audience=settings.jwt_audience,
+                issuer=settings.jwt_issuer,
+            )
+        )
+    _err.print(
+        f"For {', '.join(session)} as {role}, good for {valid_for}. The page takes it so: "
+        "…/session/facilitator?session=<session>#token=<token>",
+        style="dim",
+    )
+
+
+@app.command()
+def revoke(
+    token_id: Annotated[
+        str | None, typer.Option("--jti", help="The token with this id (claim 'jti').")
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option("--sub", help="All tokens that this person (claim 'sub') has until now."),
+    ] = None,
+    valid_for: Annotated[
+        str, typer.Option("--for", help="How long such tokens can still live: 12h, 30d.")
+    ] = "30d",
+    redis_url: Annotated[
+        str | None, typer.Option(envvar="RELAY_REDIS_URL", help="The relays' Redis.")
+    ] = None,
+) -> None:
+    """Take tokens back; within two seconds all relays refuse them, and end their connections."""
+    with _explained():
+        settings = Settings.load(redis_url=redis_url)
+        if (token_id is None) == (subject is None):
+            raise SettingsError("Say what to revoke: either --jti <id> or --sub <person>.")
+        _check_name("--jti", token_id)
+        _check_name("--sub", subject)
+        lives_s = parse_duration_s(valid_for)
+        kind: Kind = "sub" if token_id is None else "jti"
+        asyncio.run(_revoke(settings, kind, token_id or subject or "", lives_s))
+    _err.print(f"Revoked: tokens with {kind} {token_id or subject!r}.")
+
+
+def _check_name(flag: str, name: str | None) -> None:
+    """Refuse what no token can have: nobody may believe to have revoked it, or to be it."""
+    if name is not None and not is_name(name):
+        raise SettingsError(f"{flag} is to be a text of 1 to {MAX_NAME} printable characters.")
+
+
+async def _revoke(settings: Settings, kind: Kind, name: str, lives_s: float) -> None:
+    async with Broker(settings.redis_url, timeout_s=settings.redis_timeout_s) as broker:
+        await RevocationLog(broker).add(kind, name, for_s=lives_s)
+
+
+def _demo_token(settings: Settings) -> str | None:
+    """Return a token for the demo, when RELAY_JWT_SECRET makes the relay ask for one."""
+    if settings.jwt_secret is None:
+        return None
+    return mint(
+        settings.jwt_secret.get_secret_value().split()[0],
+        sessions=[DEMO_SESSION],
+        role=Role.FACILITATOR,
+        subject="you",
+        lives_s=parse_duration_s("12h"),
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+    )
+
+
+def _say_where(base_url: str, url_flag: str, *, has_page: bool, token: str | None) -> None:
     hint = _hint_command()
     if has_page:
+        fragment = "" if token is None else f"#token={token}"
         _err.print(
-            f"\n  Open  {base_url}/session/facilitator?session={DEMO_SESSION}\n", style="bold"
+            f"\n  Open  {base_url}/session/facilitator?session={DEMO_SESSION}{fragment}\n",
+            style="bold",
         )
     else:
         _err.print(

@@ -7,7 +7,12 @@ the two together.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+from relay.errors import Forbidden, KeysUnavailable, LimitReached, Unauthorized
+
+if TYPE_CHECKING:
+    from relay.errors import HintRelayError
 
 
 class CloseCode(IntEnum):
@@ -85,3 +90,16 @@ class CloseCode(IntEnum):
         "A limit is reached: the error message says which.",
     )
     KICKED = 4103, "Kicked", False, "An operator ended this connection."
+
+
+def code_of_refusal(error: HintRelayError) -> CloseCode:
+    """Return the code that a connection is closed with when its request was refused."""
+    match error:
+        case Unauthorized() | Forbidden():
+            return CloseCode.UNAUTHORIZED
+        case LimitReached():
+            return CloseCode.LIMIT_REACHED
+        case KeysUnavailable():
+            return CloseCode.INTERNAL_ERROR
+        case _:
+            return CloseCode.BAD_REQUEST

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 MAX_STEER_CHARACTERS = 2000
 _MAX_REF = 128
 
-_SET_BY_RELAY = {
-    "by": "The relay sets 'by', from who the connection is: leave it out.",
-    "timestamp": "The relay sets 'timestamp': leave it out.",
-    "position": "The relay sets 'position': leave it out.",
+SET_BY_RELAY = {
+    "by": "'by': The relay sets it, from who the connection is: leave it out.",
+    "timestamp": "'timestamp': The relay sets it: leave it out.",
+    "position": "'position': The relay sets it: leave it out.",
     "session": (
-        "'session' is the connection's, and a foreign session can't be reached from here: "
+        "'session': It is the connection's, and a foreign session can't be reached from here: "
         "leave it out, or connect to the other one."
     ),
 }
@@ -77,9 +77,13 @@ class Contribution(NamedTuple):
             _check_command(message)
         rest = {name: value for name, value in fields.items() if name not in ("type", "id")}
         kind = message.type
-        payload = orjson.dumps(
-            {"type": kind, "id": message.id, "timestamp": now_s, **rest, "by": who.name}
-        )
+        try:
+            payload = orjson.dumps(
+                {"type": kind, "id": message.id, "timestamp": now_s, **rest, "by": who.name}
+            )
+        except TypeError as error:
+            # What can be read may still be nested too deep to be written.
+            raise InvalidMessage(f"The message can't be written as JSON: {error}.") from None
         check_size(payload, max_bytes)
         # Who has another name on the next connection must be able to repeat itself there; the ids of
         # those who keep theirs can't be taken by others.
@@ -112,7 +116,7 @@ def refuse_what_the_relay_sets(fields: dict[str, Any]) -> None:
     Raises:
         InvalidMessage: saying who sets it.
     """
-    for name, why in _SET_BY_RELAY.items():
+    for name, why in SET_BY_RELAY.items():
         if name in fields:
             raise InvalidMessage(why)
 

@@ -12,10 +12,14 @@
     │   │   ├── MessageTooLarge
     │   │   │   └── HintTooLarge     … by what was to be appended to it
     │   │   └── TextTooLong
+    │   ├── Unauthorized         the token is missing, or not good (any more)
+    │   ├── Forbidden            it is good, and not for this
     │   ├── UnknownHint
-    │   ├── RateLimited
+    │   ├── RateLimited          too fast
+    │   ├── LimitReached         too many, or too much
     │   └── HintEnded            nothing can be appended any more
     │       └── HintCancelled    … because a facilitator wants it to stop
+    ├── KeysUnavailable          whose keys are to be fetched: their issuer's
     └── BrokerError              Redis'
         ├── BrokerUnavailable    away or too slow: try again
         │   └── BufferFull       … and the publisher's buffer for such times is full
@@ -133,6 +137,35 @@ class HintTooLarge(MessageTooLarge):
         )
 
 
+class Unauthorized(RequestError):
+    """The token is missing, invalid, expired or revoked; the text says which."""
+
+    code = "unauthorized"
+
+
+class Forbidden(RequestError):
+    """Who asks is known, or need not be, and may not do this."""
+
+    code = "forbidden"
+
+
+class LimitReached(RequestError):
+    """There are as many of something as there may be.
+
+    Args:
+        limit: the setting's name, without its prefix.
+        text: what there is too much of, and what to do.
+        retry_after_ms: when it is worth another try; None: nobody knows.
+    """
+
+    code = "limit_reached"
+
+    def __init__(self, limit: str, text: str, retry_after_ms: int | None = None) -> None:
+        self.limit = limit
+        self.retry_after_ms = retry_after_ms
+        super().__init__(text)
+
+
 class UnknownHint(RequestError):
     """The session's log has no hint with this id.
 
@@ -200,6 +233,20 @@ class HintCancelled(HintEnded):
 
     def __init__(self, hint_id: str, status: str = "cancelled") -> None:
         super().__init__(hint_id, status)
+
+
+class KeysUnavailable(HintRelayError):
+    """A token can't be judged now: the keys that it may be signed with can't be fetched."""
+
+    code = "unavailable"
+
+    def __str__(self) -> str:
+        """Say what to do."""
+        return "The token can't be checked now: its issuer's keys can't be fetched. Try again."
+
+
+Refusal = RequestError | KeysUnavailable
+"""What somebody is turned away with; each has a ``code`` for the wire."""
 
 
 class BrokerError(HintRelayError):

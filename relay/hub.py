@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -17,6 +18,8 @@ from relay.publication import Publication
 from relay.room import Room
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from relay.broker.broker import Broker
     from relay.broker.wire import ConnectWire
     from relay.log_slice import LogSlice
@@ -162,6 +165,19 @@ class Hub:
             room.leave(reader)
         self._linger_if_idle(room)
 
+    @contextmanager
+    def visit(self, session: str) -> Iterator[Room]:
+        """Keep a session open without reading it; what is done inside may wait for Redis."""
+        room = self._rooms.get(session)
+        if room is None:
+            room = self._open(session)
+        room.joining += 1
+        try:
+            yield room
+        finally:
+            room.joining -= 1
+            self._linger_if_idle(room)
+
     # link.LinkListener
 
     def link_message(self, channel: str, payload: bytes) -> None:
@@ -291,10 +307,23 @@ class Hub:
                 if self._observer is not None:
                     self._observer.report_wanted(room)
                 return False
+            case "kick":
+                # From whoever runs the session.
+                self._kick(room, message.get("who"))
+                return False
             case "presence" if self._observer is not None:
                 room.show_presence(payload)
                 return False
         return True
+
+    def _kick(self, room: Room, name: object) -> None:
+        """End the connections of somebody, or of everybody when it does not say whose."""
+        if name is not None and not isinstance(name, str):
+            return
+        readers = [one for one in room.readers if one.name and name in (None, one.name)]
+        room.log.info("connections ended by an operator", count=len(readers))
+        for reader in readers:
+            reader.end(CloseCode.KICKED)
 
     def _checked(self, room: Room, payload: bytes) -> dict[str, Any] | None:
         """Return a plain PUBLISH that is fit to be forwarded: a JSON object of a bounded size."""

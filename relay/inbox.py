@@ -8,7 +8,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from relay.contribution import Contribution, Sighting
-from relay.errors import BrokerError, BrokerUnavailable, RateLimited, RequestError, UnknownHint
+from relay.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    LimitReached,
+    RateLimited,
+    RequestError,
+    UnknownHint,
+)
 from relay.logs import get_logger
 from relay.messages import Ack, Error
 from relay.publication import Publication
@@ -18,8 +25,9 @@ from relay.token_bucket import TokenBucket
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.broker.broker import Broker
+    from relay.broker.broker import Broker, Published
     from relay.broker.streaming import StreamingHints
+    from relay.errors import Refusal
     from relay.identity import Identity
     from relay.metrics import Metrics
     from relay.receipts import Receipts
@@ -187,11 +195,11 @@ class Inbox:
         try:
             self._check_wait(came_s)
             if isinstance(item, Sighting):
-                await self._note_seen(sender, room, item)
+                await self.note_seen(room, sender.name, item)
                 answer = None
             else:
-                answer = await self._publish(room, item)
-                self._metrics.acked.labels(item.kind).inc()
+                position = str((await self.publish(room, item)).position)
+                answer = Publication(None, Ack(ref=item.ref, position=position).to_json())
         except RequestError as error:
             self._metrics.inbound.labels(error.code).inc()
             return error_answer(error, item.ref)
@@ -211,9 +219,22 @@ class Inbox:
         if self._clock_s() - came_s > _MAX_WAIT_S:
             raise BrokerUnavailable("it has waited too long")
 
-    async def _publish(self, room: Room, item: Contribution) -> Publication:
+    async def publish(
+        self, room: Room, item: Contribution, *, reads_here: bool = True
+    ) -> Published:
+        """Publish a contribution now, whoever waits.
+
+        Args:
+            room: its session's.
+            item: what is published.
+            reads_here: see ``Room.known_hints``.
+
+        Raises:
+            UnknownHint: for a hint that the session does not have.
+            BrokerError: Redis could not.
+        """
         if item.hint is not None:
-            if not await room.known_hints({item.hint}):
+            if not await room.known_hints({item.hint}, reads_here=reads_here):
                 raise UnknownHint(room.session)
             if item.cancels:
                 # First: so the agent learns of it with its next step, also when it does not listen.
@@ -221,18 +242,35 @@ class Inbox:
         published = await self._broker.publish(
             room.session, item.payload, item.dedupe_id, dedupe_s=self._settings.log_ttl_s
         )
-        return Publication(None, Ack(ref=item.ref, position=str(published.position)).to_json())
+        self._metrics.acked.labels(item.kind).inc()
+        return published
 
-    async def _note_seen(self, sender: Sender, room: Room, item: Sighting) -> None:
-        known = await room.known_hints(item.hints)
+    async def note_seen(
+        self, room: Room, name: str, item: Sighting, *, reads_here: bool = True
+    ) -> None:
+        """Note what somebody has seen.
+
+        Args:
+            room: its session's.
+            name: whose receipts they are.
+            item: the hints.
+            reads_here: see ``Room.known_hints``.
+
+        Raises:
+            UnknownHint: when the session has none of the hints.
+            BrokerError: Redis could not.
+        """
+        known = await room.known_hints(item.hints, reads_here=reads_here)
         if not known:
             raise UnknownHint(room.session)
-        self._receipts.note_seen(room.session, known, sender.name)
+        self._receipts.note_seen(room.session, known, name)
 
 
-def error_answer(error: RequestError, ref: str | None) -> Publication:
-    """Return what is said to somebody whose message was refused."""
-    retry_after_ms = error.retry_after_ms if isinstance(error, RateLimited) else None
+def error_answer(error: Refusal, ref: str | None = None) -> Publication:
+    """Return what is said to somebody whose request or message was refused."""
+    retry_after_ms = (
+        error.retry_after_ms if isinstance(error, (RateLimited, LimitReached)) else None
+    )
     message = Error(code=error.code, text=str(error), ref=ref, retry_after_ms=retry_after_ms)
     return Publication(None, message.to_json())
 

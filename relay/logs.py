@@ -57,6 +57,9 @@ def configure_logs(level_name: str = "info", log_format: str = "auto") -> None:
     root.setLevel(level)
     # uvicorn's own news (started, connection open, shutting down) repeats ours.
     logging.getLogger("uvicorn.error").setLevel(max(level, logging.WARNING))
+    logging.getLogger("uvicorn.error").addFilter(_no_denials)
+    # At debug it writes what people send: their words, and newer tokens.
+    logging.getLogger("websockets").setLevel(max(level, logging.INFO))
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -106,6 +109,11 @@ class _Lines:
             pass
 
     debug = info = warning = error = critical = exception = msg
+
+
+def _no_denials(record: logging.LogRecord) -> bool:
+    """Pass over what uvicorn's own WebSockets say of each handshake that was answered with a status."""
+    return record.msg != "ASGI callable returned without completing handshake."
 
 
 def _dumps(value: object, **_: object) -> str:

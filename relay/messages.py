@@ -8,12 +8,13 @@ schemas together.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import uuid4
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from relay.errors import InvalidMessage, MessageTooLarge
 
@@ -21,6 +22,11 @@ from relay.errors import InvalidMessage, MessageTooLarge
 MessageId = Annotated[str, Field(min_length=1, max_length=128)]
 # Seconds since the epoch. JSON has no NaN, and a hint from before 1970 is a mistake.
 Timestamp = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _whole(value: object) -> object:
+    """Return 5 for 5.0, which JSON does not tell apart, and everything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def new_id() -> str:
@@ -146,7 +152,7 @@ class Error(Message):
     id: MessageId | None = None
     code: str | None = None
     ref: str | None = None
-    retry_after_ms: Annotated[int, Field(ge=0)] | None = None
+    retry_after_ms: Annotated[int, Field(ge=0), BeforeValidator(_whole)] | None = None
 
 
 class Connection(Message):
@@ -155,7 +161,7 @@ class Connection(Message):
     ``recovered`` is True when everything since the client's position follows, False when some of it
     is gone, None when the client asked for nothing. Unless it is True, ``snapshot`` messages follow;
     when they have all arrived, the client's position is ``position``. ``you`` is who the client is to
-    others.
+    others. ``role`` and ``expires_at`` (seconds since the epoch) are its token's.
     """
 
     type: Literal["connection"] = "connection"
@@ -166,12 +172,15 @@ class Connection(Message):
     snapshot: Annotated[int, Field(ge=0)] = 0
     heartbeat_s: Annotated[float, Field(gt=0)]
     you: str | None = None
+    role: str | None = None
+    expires_at: float | None = None
 
     def to_json(self) -> bytes:
-        """Return the message as JSON; null is a value here, so only ``you`` is left out."""
+        """Return the message as JSON; null is a value here, but not of who the client is."""
         fields = self.model_dump()
-        if self.you is None:
-            del fields["you"]
+        for name in ("you", "role", "expires_at"):
+            if fields[name] is None:
+                del fields[name]
         return orjson.dumps(fields)
 
 
@@ -207,14 +216,29 @@ class Ping(Message):
     type: Literal["ping"] = "ping"
 
 
+class Refresh(Message):
+    """A client shows a newer token, so that its connection outlives the one that it came with."""
+
+    type: Literal["refresh"] = "refresh"
+    token: str
+
+
+class Refreshed(Message):
+    """The newer token is taken; ``expires_at`` is in seconds since the epoch."""
+
+    type: Literal["refreshed"] = "refreshed"
+    expires_at: float
+    role: str
+
+
 AnyMessage = (
     Hint | Append | Transcript | Feedback | Command | Seen | Presence | Error | Connection
-    | Heartbeat | Ack | Drain | Ping
+    | Heartbeat | Ack | Drain | Ping | Refresh | Refreshed
 )  # fmt: skip
 
 # What a producer may publish, and what a facilitator may send.
 Publishable = Hint | Append | Transcript | Error
-Inbound = Feedback | Command | Seen | Ping
+Inbound = Feedback | Command | Seen | Ping | Refresh
 
 _M = TypeVar("_M")
 
@@ -243,6 +267,34 @@ def parse_inbound(data: bytes | str) -> Inbound:
 def check_inbound(fields: dict[str, Any]) -> Inbound:
     """Do what ``parse_inbound`` does with a message whose JSON has been read."""
     return _validated(_INBOUND, fields)
+
+
+def check_message(fields: dict[str, Any], kind: type[Message] | None = None) -> Message:
+    """Return what a producer publishes, with an id and a time where there is none.
+
+    Args:
+        fields: the message as it came.
+        kind: its model; None for a type of the producer's own.
+
+    Raises:
+        InvalidMessage: naming the field that breaks its rule.
+    """
+    try:
+        return (kind or _Published).model_validate(fields)
+    except ValidationError as error:
+        raise explain(error) from None
+
+
+def dedupe_id(message: Message, message_id: str) -> str:
+    """Return what makes this publication the same as another one: its type and its id.
+
+    An interim transcript, its successors and the final one share an id and are all published; the
+    same text again is the same version.
+    """
+    if isinstance(message, Transcript) and message.final is not None:
+        version = f"{message.final} {message.speaker} {message.text}".encode()
+        return f"transcript:{message_id}:{hashlib.blake2b(version, digest_size=12).hexdigest()}"
+    return f"{message.type}:{message_id}"
 
 
 def check_size(payload: bytes, max_bytes: int) -> None:
@@ -296,5 +348,5 @@ def explain(error: ValidationError) -> InvalidMessage:
 
 _TYPE_NAMES = (
     "hint", "append", "transcript", "feedback", "command", "seen", "presence", "error",
-    "connection", "heartbeat", "ack", "drain", "ping",
+    "connection", "heartbeat", "ack", "drain", "ping", "refresh", "refreshed",
 )  # fmt: skip

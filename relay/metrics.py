@@ -86,6 +86,34 @@ class Metrics:
             ["type"],
             registry=self.registry,
         )
+        self.published = Counter(
+            "hint_relay_published_messages",
+            "Messages that this worker has published for agents, by the way they came.",
+            ["way"],
+            registry=self.registry,
+        )
+        self.limits = Counter(
+            "hint_relay_limits_reached",
+            "Connections, requests and messages that a limit has refused, by the limit's setting.",
+            ["limit"],
+            registry=self.registry,
+        )
+        self.refused = Counter(
+            "hint_relay_refused",
+            "Requests refused before they were served, by code.",
+            ["code"],
+            registry=self.registry,
+        )
+        self.revocations = Gauge(
+            "hint_relay_revocations",
+            "Revoked tokens that this worker knows.",
+            registry=self.registry,
+        )
+        self.expired = Tally(
+            "hint_relay_expired_tokens",
+            "Connections ended because their token had expired, or was revoked.",
+            registry=self.registry,
+        )
         self.presence_told = Tally(
             "hint_relay_presence_told",
             "Times that this worker told a session who is watching.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.frames import text_frame
+from relay.frames import server_sent_event, text_frame
 from relay.position import Position
 
 if TYPE_CHECKING:
@@ -18,13 +18,14 @@ class Publication:
     ``PUBLISH``: such a message goes out live and is not kept.
     """
 
-    __slots__ = ("_frame", "_text", "payload", "position")
+    __slots__ = ("_event", "_frame", "_text", "payload", "position")
 
     def __init__(self, position: Position | None, payload: bytes) -> None:
         self.position = position
         self.payload = payload
         self._text: str | None = None
         self._frame: bytes | None = None
+        self._event: bytes | None = None
 
     @classmethod
     def of_payload(cls, payload: bytes) -> Self:
@@ -43,13 +44,26 @@ class Publication:
         return self._text
 
     @property
+    def utf8(self) -> bytes:
+        """The payload, with replacement marks where it is not UTF-8."""
+        # isascii() is much cheaper than decoding; what is not ASCII is checked by decoding.
+        return self.payload if self.payload.isascii() else self._valid_utf8()
+
+    @property
     def frame(self) -> bytes:
         """The payload as a WebSocket text frame, made once however many it goes to."""
         if self._frame is None:
-            # isascii() is much cheaper than decoding; what is not ASCII is checked by decoding.
-            payload = self.payload
-            self._frame = text_frame(payload if payload.isascii() else self._valid_utf8())
+            self._frame = text_frame(self.utf8)
         return self._frame
+
+    @property
+    def event(self) -> bytes:
+        """The payload as an event with its position as the id, made once however many it goes to."""
+        if self._event is None:
+            self._event = server_sent_event(
+                None if self.position is None else str(self.position), self.utf8
+            )
+        return self._event
 
     def _valid_utf8(self) -> bytes:
         try:

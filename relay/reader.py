@@ -62,6 +62,8 @@ class Reader(Protocol):
     """What a room asks of a connection. No call may block, raise, or leave the room."""
 
     generation: int
+    name: str
+    """Who it is to others; empty for an agent's own, which nobody sends away."""
 
     @property
     def facilitator(self) -> Facilitator | None:

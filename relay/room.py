@@ -248,10 +248,15 @@ class Room:
         for facilitator in self.facilitators():
             facilitator.show_presence(presence)
 
-    async def known_hints(self, ids: AbstractSet[str]) -> set[str]:
+    async def known_hints(self, ids: AbstractSet[str], *, reads_here: bool = True) -> set[str]:
         """Return those hints that the session has, of the ids that are given.
 
         The log is read only when the ring alone can't tell; who asks at the same time shares a read.
+
+        Args:
+            ids: of hints.
+            reads_here: who asks has no hints but those that this room has given; others may have one
+                from another relay, which the subscription has yet to bring.
 
         Raises:
             BrokerError: when the log can't be read.
@@ -261,10 +266,10 @@ class Room:
         index = self._hints
         index.scan(self.feed)
         known = index.known(ids)
-        is_certain = index.is_complete and self.feed.state is FeedState.LIVE
-        if len(known) == len(ids) or is_certain:
+        is_whole = index.is_complete and self.feed.state is FeedState.LIVE
+        if len(known) == len(ids) or (is_whole and reads_here):
             return known
-        read = self._start_read(None)
+        read = self._start_read(self.feed.head if is_whole else None)
         # Not awaited itself: when the room is closed the read is cancelled, and we are not.
         await asyncio.wait({read})
         if read.cancelled():

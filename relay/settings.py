@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from relay.auth.addresses import parse_network
+from relay.auth.keyring import Key
+from relay.auth.origins import is_loopback, parse_origin
 from relay.errors import SettingsError
 from relay.redis_url import check_redis_url
+
+# In the environment and on the command line: words with commas between them.
+_Words = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -35,6 +41,90 @@ class Settings(BaseSettings):
         None, description="Folder with the built page; served at / when set."
     )
 
+    jwt_secret: SecretStr | None = Field(
+        None,
+        description=(
+            "Secret that tokens are signed with (HS256, HS384, HS512), at least 32 bytes; several with "
+            "spaces between them while one replaces another."
+        ),
+    )
+    jwt_key_file: Path | None = Field(
+        None,
+        description="File with the public key, in PEM, of who signs tokens (RS256, PS256, ES256, EdDSA).",
+    )
+    jwks_url: str | None = Field(
+        None, description="Address of a JSON Web Key Set with such keys; they may change."
+    )
+    jwt_audience: str | None = Field(None, description="What a token's 'aud' must have.")
+    jwt_issuer: str | None = Field(None, description="What a token's 'iss' must be.")
+    jwt_leeway_s: float = Field(
+        5.0, ge=0, le=300, description="How many seconds the clocks of issuer and relay may differ."
+    )
+    insecure: bool = Field(
+        False, description="Serve everybody without tokens, also beyond this machine."
+    )
+    public_host: str | None = Field(
+        None,
+        description=(
+            "Address at which the load balancer before this relay is reached, if only from there; "
+            "without tokens it must be a loopback address."
+        ),
+    )
+    allowed_origins: _Words = Field(
+        (),
+        description=(
+            "Origins of pages, beside the relay's own, that may talk to it: https://a.example.com,… "
+            "or * for all."
+        ),
+    )
+    trusted_proxies: _Words = Field(
+        ("127.0.0.0/8", "::1/128"),
+        description="Networks of load balancers, whose X-Forwarded-For is believed.",
+    )
+
+    max_connections: int = Field(20_000, ge=1, description="Facilitators on one worker.")
+    max_connections_per_session: int = Field(10_000, ge=1, description="The same in one session.")
+    max_connections_per_subject: int = Field(
+        50, ge=1, description="The same of one person: tokens with the same 'sub'."
+    )
+    max_connections_per_address: int = Field(
+        1000,
+        ge=1,
+        description="The same from one IP address; a trusted proxy's own doesn't count.",
+    )
+    max_sessions_per_token: int = Field(
+        100, ge=1, description="Sessions in which one person may be at once, on one worker."
+    )
+    handshakes_per_s: float = Field(
+        2000.0, gt=0, description="New connections a second, for long, on one worker."
+    )
+    handshake_burst: int = Field(10_000, ge=1, description="The same at once, after a quiet time.")
+    handshakes_per_address_per_s: float = Field(
+        20.0, gt=0, description="Requests and new connections a second from one address, for long."
+    )
+    handshake_burst_per_address: int = Field(
+        200, ge=1, description="The same at once, after a quiet time."
+    )
+    handshake_timeout_s: float = Field(
+        10.0, gt=0, le=300, description="How long a request may take to arrive, its body likewise."
+    )
+    max_pending: int = Field(
+        2000, ge=1, description="Connections on one worker whose request has not arrived yet."
+    )
+    max_header_bytes: int = Field(16 * 1024, ge=1024, description="Largest head of a request.")
+    max_body_bytes: int = Field(1024 * 1024, ge=1024, description="Largest body of a request.")
+    max_history: int = Field(
+        1000, ge=1, description="Most messages that one request for history may ask for."
+    )
+    publications_per_s: float = Field(
+        100.0, gt=0, description="Messages a second that one agent may publish over HTTP, for long."
+    )
+    publication_burst: int = Field(500, ge=100, description="The same at once, after a silence.")
+    websocket_deflate: bool = Field(
+        False,
+        description="Compress WebSockets: costs tens of KB for each, and much CPU time.",
+    )
+
     heartbeat_s: float = Field(
         10.0,
         gt=0,
@@ -49,6 +139,11 @@ class Settings(BaseSettings):
     )
     inbound_burst: int = Field(
         20, ge=1, description="Messages that a facilitator may send at once, after a silence."
+    )
+    inbound_bytes_per_s: float = Field(
+        32 * 1024,
+        ge=1024,
+        description="Bytes a second that a facilitator may send, on average over a heartbeat.",
     )
     max_publication_bytes: int = Field(
         64 * 1024, ge=1024, description="Largest publication; larger ones are refused or dropped."
@@ -120,11 +215,95 @@ class Settings(BaseSettings):
             raise ValueError("has no index.html; build the page first (make page)")
         return value
 
+    @field_validator("jwt_secret")
+    @classmethod
+    def _check_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            # Blanks alone are no secret either.
+            for secret in value.get_secret_value().split() or [""]:
+                Key.of_secret(secret.encode())
+        return value
+
+    @field_validator("jwt_key_file")
+    @classmethod
+    def _check_key_file(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                Key.of_pem(value.read_bytes())
+            except OSError as error:
+                raise ValueError(f"can't be read: {error.strerror}") from None
+        return value
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _check_jwks_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// (or http://, inside a network of your own)")
+        return value
+
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(one if one == "*" else parse_origin(one) for one in value)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(parse_network, value))
+
     @model_validator(mode="after")
     def _check_probe_times(self) -> Self:
         if self.probe_timeout_s <= self.probe_interval_s:
             raise ValueError("RELAY_PROBE_TIMEOUT_S must be longer than RELAY_PROBE_INTERVAL_S")
         return self
+
+    @property
+    def keys(self) -> list[Key]:
+        """The keys that tokens may be signed with, those of ``jwks_url`` aside."""
+        secret = self.jwt_secret
+        keys = (
+            []
+            if secret is None
+            else [Key.of_secret(one.encode()) for one in secret.get_secret_value().split()]
+        )
+        return (
+            keys
+            if self.jwt_key_file is None
+            else [*keys, Key.of_pem(self.jwt_key_file.read_bytes())]
+        )
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether nobody is served without a token."""
+        return (
+            self.jwt_secret is not None
+            or self.jwt_key_file is not None
+            or self.jwks_url is not None
+        )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine is to be served, and without tokens."""
+        return not self.asks_for_tokens and not self.insecure
+
+    def check_closed(self) -> None:
+        """Do nothing if no stranger will be served.
+
+        Raises:
+            SettingsError: when anybody would be; the text says what to do.
+        """
+        host = self.public_host or self.host
+        if self.is_local and not is_loopback(host):
+            raise SettingsError(
+                f"Without tokens, everybody who reaches {host} could read and steer every session. "
+                "Set RELAY_JWT_SECRET (openssl rand -hex 32), RELAY_JWT_KEY_FILE or RELAY_JWKS_URL; "
+                "or listen on 127.0.0.1; or, where something else keeps strangers out, give --insecure."
+            )
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
@@ -140,7 +319,10 @@ class Settings(BaseSettings):
         except ValidationError as error:
             lines = [
                 ": ".join(
-                    [*(f"RELAY_{str(part).upper()}" for part in problem["loc"]), problem["msg"]]
+                    [
+                        *(f"RELAY_{str(part).upper()}" for part in problem["loc"]),
+                        problem["msg"].removeprefix("Value error, "),
+                    ]
                 )
                 for problem in error.errors(include_url=False, include_input=False)
             ]
@@ -161,7 +343,14 @@ class Settings(BaseSettings):
     def to_environment(self) -> dict[str, str]:
         """Return these settings as environment variables, for worker processes."""
         return {
-            f"RELAY_{name.upper()}": str(value)
+            f"RELAY_{name.upper()}": _spelled(value)
             for name in type(self).model_fields
             if (value := getattr(self, name)) is not None
         }
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    # An empty variable would mean the default.
+    return (",".join(value) or ",") if isinstance(value, tuple) else str(value)

@@ -3,7 +3,7 @@
 import { CircleAlert, RotateCw } from "lucide-react";
 import { useNow } from "@/hooks/useNow";
 import type { Explanation } from "@/lib/connection-words";
-import type { ConnectionStatus } from "@/lib/relay/client";
+import type { ConnectionStatus } from "@/lib/relay/connection-state";
 
 interface ConnectionBannerProps {
   readonly explanation: Explanation;

@@ -2,21 +2,26 @@
 
 import { X } from "lucide-react";
 import { useEffect, useId, useRef } from "react";
-import { SHORTCUTS } from "@/lib/shortcuts";
+import { SHORTCUTS, type Shortcut } from "@/lib/shortcuts";
 
 interface HelpDialogProps {
   readonly open: boolean;
+  /** Whether keys only move. */
+  readonly readOnly?: boolean;
   readonly onClose: () => void;
 }
 
+const LOOKING_ON: ReadonlySet<Shortcut> = new Set(["next", "previous", "help"]);
+
 /** Says which keys do what. */
-export function HelpDialog({ open, onClose }: HelpDialogProps) {
+export function HelpDialog({ open, readOnly = false, onClose }: HelpDialogProps) {
   const titleId = useId();
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     if (open && dialog.current?.open === false) dialog.current.showModal();
     if (!open) dialog.current?.close();
   }, [open]);
+  const shortcuts = readOnly ? SHORTCUTS.filter(({ does }) => LOOKING_ON.has(does)) : SHORTCUTS;
   return (
     // Escape closes a dialog by itself, and gives the focus back to where it was.
     <dialog
@@ -39,7 +44,7 @@ export function HelpDialog({ open, onClose }: HelpDialogProps) {
         </button>
       </div>
       <dl className="mt-4 grid grid-cols-[auto_1fr] items-center gap-x-4 gap-y-2.5">
-        {SHORTCUTS.map(({ key, words }) => (
+        {shortcuts.map(({ key, words }) => (
           <div key={key} className="contents">
             <dt>
               <kbd className="grid size-8 place-items-center rounded-md border border-line-strong border-b-2 font-sans font-medium text-sm uppercase">
@@ -50,9 +55,11 @@ export function HelpDialog({ open, onClose }: HelpDialogProps) {
           </div>
         ))}
       </dl>
-      <p className="mt-5 text-ink-soft text-sm">
-        Keys act on the hint that has the focus, else on the newest one.
-      </p>
+      {!readOnly && (
+        <p className="mt-5 text-ink-soft text-sm">
+          Keys act on the hint that has the focus, else on the newest one.
+        </p>
+      )}
     </dialog>
   );
 }

@@ -23,6 +23,8 @@ interface HintCardProps {
   readonly you: string | null;
   /** Whether the Tab key stops here: at one hint of all. */
   readonly tabStop: boolean;
+  /** Whether the reader may only look on: then nothing can be done with it. */
+  readonly readOnly: boolean;
   readonly observe: Observe;
   readonly onToggle: (hint: string, action: MarkAction) => void;
   readonly onStop: (hint: string) => void;
@@ -51,12 +53,14 @@ export const HintCard = memo(function HintCard({
   missed,
   you,
   tabStop,
+  readOnly,
   observe,
   onToggle,
   onStop,
 }: HintCardProps) {
   const lead = rank === "lead";
   const streaming = hint.status === "streaming";
+  const answerable = hint.named && !readOnly;
   const element = useRef<HTMLLIElement>(null);
   const keptFocus = useKeptFocus(element);
   // Its lines must not be broken anew with each word, nor when the last one has come.
@@ -88,7 +92,7 @@ export const HintCard = memo(function HintCard({
           <Time at={hint.at} />
           <HintMarks hint={hint} spent={rank === "spent"} you={you} />
         </div>
-        {streaming && hint.named && !isStopping(hint) && (
+        {streaming && answerable && !isStopping(hint) && (
           <button
             type="button"
             tabIndex={tabStop ? 0 : -1}
@@ -114,7 +118,7 @@ export const HintCard = memo(function HintCard({
           )}
           {streaming && <Caret />}
         </p>
-        {hint.named && (
+        {answerable && (
           <HintActions
             marks={hint.marks}
             wordy={lead}

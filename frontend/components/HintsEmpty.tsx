@@ -1,5 +1,5 @@
 import { WAITING_WORDS } from "@/lib/connection-words";
-import type { ConnectionStatus } from "@/lib/relay/client";
+import type { ConnectionStatus } from "@/lib/relay/connection-state";
 
 /** Stands where the hints will be, and says whether any can come. */
 export function HintsEmpty({ status }: { readonly status: ConnectionStatus }) {

@@ -7,15 +7,17 @@ import { useInSight } from "@/hooks/useInSight";
 import { useNow } from "@/hooks/useNow";
 import { useUnseen } from "@/hooks/useUnseen";
 import { type Away, NOTHING_MISSED } from "@/lib/relay/away";
-import type { ConnectionStatus } from "@/lib/relay/client";
+import type { ConnectionStatus } from "@/lib/relay/connection-state";
 import { type Hint, isShown, isSpent } from "@/lib/relay/hint";
 import type { MarkAction } from "@/lib/relay/marks";
 import { AwayAnnouncer } from "./AwayAnnouncer";
 import { AwayDivider } from "./AwayDivider";
+import { FallbackHint } from "./FallbackHint";
 import { HintAnnouncer } from "./HintAnnouncer";
 import { HintCard, type HintRank } from "./HintCard";
 import { HintsEmpty } from "./HintsEmpty";
 import { MoreButton } from "./MoreButton";
+import { ReadOnlyMark } from "./ReadOnlyMark";
 import { StatusDot } from "./StatusDot";
 
 interface HintsPanelProps {
@@ -26,6 +28,11 @@ interface HintsPanelProps {
   readonly onDismissAway?: () => void;
   /** The relay's name for the reader. */
   readonly you?: string | null;
+  /** Whether the reader may only look on. */
+  readonly readOnly?: boolean;
+  /** Whether hints come without a WebSocket. */
+  readonly fallback?: boolean;
+  readonly onRetry?: () => void;
   readonly onToggle?: (hint: string, action: MarkAction) => void;
   readonly onStop?: (hint: string) => void;
   readonly onSight?: (hint: string, inSight: boolean) => void;
@@ -42,6 +49,9 @@ export const HintsPanel = memo(function HintsPanel({
   away = NOTHING_MISSED,
   onDismissAway = ignore,
   you = null,
+  readOnly = false,
+  fallback = false,
+  onRetry = ignore,
   onToggle = ignore,
   onStop = ignore,
   onSight = ignore,
@@ -56,7 +66,7 @@ export const HintsPanel = memo(function HintsPanel({
   const unseen = useUnseen(ids, atTop);
   const newestFirst = useMemo(() => hints.toReversed(), [hints]);
 
-  const keys = useHintKeys({ list, hints: newestFirst, onToggle, onStop });
+  const keys = useHintKeys({ list, hints: newestFirst, readOnly, onToggle, onStop });
   const observe = useInSight(scroller, onSight);
 
   const newestMissed = newestFirst.findIndex((hint) => away.hints.has(hint.id));
@@ -76,6 +86,10 @@ export const HintsPanel = memo(function HintsPanel({
           Coach Hints
         </h2>
         <StatusDot status={status} />
+        <div className="ml-auto flex min-w-0 items-center gap-2">
+          {readOnly && <ReadOnlyMark />}
+          {fallback && <FallbackHint onRetry={onRetry} />}
+        </div>
       </div>
       <HintAnnouncer hints={hints} />
       <AwayAnnouncer away={away} />
@@ -108,6 +122,7 @@ export const HintsPanel = memo(function HintsPanel({
                     missed={away.hints.has(hint.id)}
                     you={you}
                     tabStop={hint.id === keys.tabStop}
+                    readOnly={readOnly}
                     observe={observe}
                     onToggle={onToggle}
                     onStop={onStop}

@@ -5,7 +5,7 @@ import { useMemo, useState } from "react";
 import { useSession } from "@/hooks/useSession";
 import { useShortcuts } from "@/hooks/useShortcuts";
 import { useStoredFlag } from "@/hooks/useStoredFlag";
-import { explainConnection, explainProblem } from "@/lib/connection-words";
+import { explainConnection, explainProblem, explainTokenTrouble } from "@/lib/connection-words";
 import { ConnectionBanner } from "./ConnectionBanner";
 import { HelpDialog } from "./HelpDialog";
 import { HintsPanel } from "./HintsPanel";
@@ -14,6 +14,7 @@ import { PageShell } from "./PageShell";
 import { PanelBoundary } from "./PanelBoundary";
 import { SettingsMenu } from "./SettingsMenu";
 import { SteerBar } from "./SteerBar";
+import { TokenNotice } from "./TokenNotice";
 import { TopBar } from "./TopBar";
 import { TranscriptPanel } from "./TranscriptPanel";
 
@@ -27,7 +28,7 @@ export function SessionView({ session, replay = null }: SessionViewProps) {
   const [clearOnReconnect, setClearOnReconnect] = useStoredFlag("hint-relay:clear-on-reconnect");
   const [transcriptOpen, setTranscriptOpen] = useState(true);
   const [helpOpen, setHelpOpen] = useState(false);
-  const { state, steers, connection, address, actions, ...shown } = useSession(session, {
+  const { state, steers, connection, address, readOnly, actions, ...shown } = useSession(session, {
     replay,
     clearOnReconnect,
   });
@@ -82,6 +83,7 @@ export function SessionView({ session, replay = null }: SessionViewProps) {
           onRetry={connection.retryNow}
         />
       )}
+      <TokenNotice text={explainTokenTrouble(connection)} />
       <Notices notices={notices} onDismiss={actions.dismissNotice} />
       <main
         className={`grid min-h-0 flex-1 grid-cols-1 md:grid-cols-[minmax(0,3fr)_minmax(0,2fr)] md:grid-rows-1 ${
@@ -98,6 +100,9 @@ export function SessionView({ session, replay = null }: SessionViewProps) {
               away={state.away}
               onDismissAway={actions.dismissAway}
               you={state.you}
+              readOnly={readOnly}
+              fallback={connection.fallback}
+              onRetry={connection.retryNow}
               onToggle={actions.toggle}
               onStop={actions.stop}
               onSight={actions.sight}
@@ -105,6 +110,7 @@ export function SessionView({ session, replay = null }: SessionViewProps) {
             <SteerBar
               steers={steers}
               you={state.you}
+              readOnly={readOnly}
               onSteer={actions.steer}
               onResend={actions.resend}
               onDiscard={actions.discard}
@@ -122,7 +128,7 @@ export function SessionView({ session, replay = null }: SessionViewProps) {
           />
         </PanelBoundary>
       </main>
-      <HelpDialog open={helpOpen} onClose={() => setHelpOpen(false)} />
+      <HelpDialog open={helpOpen} readOnly={readOnly} onClose={() => setHelpOpen(false)} />
     </PageShell>
   );
 }

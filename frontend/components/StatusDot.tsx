@@ -1,5 +1,5 @@
 import { STATUS_WORDS } from "@/lib/connection-words";
-import type { ConnectionStatus } from "@/lib/relay/client";
+import type { ConnectionStatus } from "@/lib/relay/connection-state";
 
 // Filled when all is well, a ring while it is being worked on, a square when it isn't: the shape
 // says what the colour says.

@@ -10,6 +10,8 @@ interface SteerBarProps {
   readonly steers: readonly Steer[];
   /** The relay's name for the reader. */
   readonly you: string | null;
+  /** Whether the reader may tell it nothing. */
+  readonly readOnly?: boolean;
   /** Tells the agent something; false when that can't be taken now. */
   readonly onSteer: (text: string) => boolean;
   readonly onResend: (id: string) => void;
@@ -23,6 +25,7 @@ const COUNT_FROM = 200;
 export const SteerBar = memo(function SteerBar({
   steers,
   you,
+  readOnly = false,
   onSteer,
   onResend,
   onDiscard,
@@ -47,13 +50,15 @@ export const SteerBar = memo(function SteerBar({
     submit();
   };
 
+  if (readOnly && steers.length === 0) return null;
   return (
     <div className="shrink-0 border-line border-t px-4 py-2 md:px-6 md:py-3">
       <div className="mx-auto max-w-4xl">
         <SteerList steers={steers} you={you} onResend={onResend} onDiscard={onDiscard} />
         <form
+          hidden={readOnly}
           onSubmit={onSubmit}
-          className="flex items-end rounded-xl border border-line-strong bg-surface focus-within:outline-2 focus-within:outline-accent"
+          className="flex items-end rounded-xl [&[hidden]]:hidden border border-line-strong bg-surface focus-within:outline-2 focus-within:outline-accent"
         >
           <textarea
             value={text}

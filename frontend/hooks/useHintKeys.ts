@@ -9,6 +9,8 @@ interface HintKeysOptions {
   readonly list: RefObject<HTMLElement | null>;
   /** As they are shown, the newest first. */
   readonly hints: readonly Hint[];
+  /** Whether keys only move. */
+  readonly readOnly: boolean;
   readonly onToggle: (hint: string, action: MarkAction) => void;
   readonly onStop: (hint: string) => void;
 }
@@ -21,7 +23,8 @@ interface HintKeys {
 }
 
 /** Moves between hints, and does things to them, by keys: to the one in focus, else to the newest. */
-export function useHintKeys({ list, hints, onToggle, onStop }: HintKeysOptions): HintKeys {
+export function useHintKeys(options: HintKeysOptions): HintKeys {
+  const { list, hints, readOnly, onToggle, onStop } = options;
   const [current, setCurrent] = useState<string | null>(null);
 
   const focused = (): string | null => idAt(list.current, document.activeElement);
@@ -43,6 +46,7 @@ export function useHintKeys({ list, hints, onToggle, onStop }: HintKeysOptions):
     if (shortcut === "help") return false;
     if (shortcut === "next") return move(1);
     if (shortcut === "previous") return move(-1);
+    if (readOnly) return false;
     const id = marked();
     // Without a focus, the newest is meant that it can be done to.
     const suits = ({ status }: Hint) => shortcut !== "stop" || status === "streaming";

@@ -15,9 +15,11 @@ import { browserEnvironment, type Environment } from "@/lib/relay/environment";
 import { guestName } from "@/lib/relay/guest";
 import type { Hint } from "@/lib/relay/hint";
 import { type MarkAction, toggled } from "@/lib/relay/marks";
+import type { Message, MessageOf } from "@/lib/relay/messages";
 import { undoneNotice } from "@/lib/relay/notice";
 import type { Letter, Outgoing, Wish } from "@/lib/relay/outbox";
 import { withPending } from "@/lib/relay/overlay";
+import { mayAnswer } from "@/lib/relay/role";
 import { type SeenMessage, Sightings } from "@/lib/relay/sightings";
 import {
   EMPTY_SESSION,
@@ -27,7 +29,9 @@ import {
 } from "@/lib/relay/state";
 import { type Steer, steersOf } from "@/lib/relay/steer";
 import { SessionStore, tabStorage } from "@/lib/relay/store";
+import type { GetToken } from "@/lib/relay/token-keeper";
 import { type RelayAddress, relayAddress, withQuery } from "@/lib/relay/url";
+import { tokenEndpoint } from "@/lib/token-endpoint";
 import { useOutbox } from "./useOutbox";
 import { useToken } from "./useToken";
 import { type ReconnectingWebSocket, useWebSocketWithReconnect } from "./useWebSocketWithReconnect";
@@ -38,6 +42,8 @@ export interface SessionOptions {
   readonly clearOnReconnect?: boolean;
   readonly environment?: Environment;
   readonly requestFrame?: RequestFrame;
+  /** Gets a token from the application; by default from NEXT_PUBLIC_TOKEN_URL, where that is set. */
+  readonly getToken?: GetToken;
 }
 
 /** What the reader can do. None of it waits for the relay. */
@@ -66,6 +72,8 @@ export interface Session {
   readonly steers: readonly Steer[];
   readonly connection: ReconnectingWebSocket;
   readonly address: RelayAddress | null;
+  /** Whether the reader may only look on. */
+  readonly readOnly: boolean;
   readonly actions: SessionActions;
 }
 
@@ -120,6 +128,13 @@ export function useSession(session: string, options: SessionOptions = {}): Sessi
   useEffect(() => () => queue.stop(), [queue]);
 
   const token = useToken(session);
+  const [getToken] = useState(
+    () =>
+      options.getToken ??
+      (typeof window === "undefined"
+        ? null
+        : tokenEndpoint(process.env.NEXT_PUBLIC_TOKEN_URL, session, window.location.href)),
+  );
   const [guest] = useState(() => guestName(tabStorage(), () => environment.random()));
   const address = useMemo(
     () =>
@@ -135,12 +150,19 @@ export function useSession(session: string, options: SessionOptions = {}): Sessi
 
   const connection = useWebSocketWithReconnect(token.ready ? url : null, {
     token: token.value,
+    getToken,
     environment,
     ...(restored === null ? {} : { from: restored.place }),
-    onDelivery: (delivery) => queue.push({ type: "delivery", delivery }),
+    onDelivery: (delivery) => {
+      if (isFailedReport(delivery.message)) sightings.failed(delivery.message.retry_after_ms ?? 0);
+      queue.push({ type: "delivery", delivery });
+    },
     onPlace: (place) => queue.push({ type: "place", place }),
     onConnected: (again) => {
       if ((again || restored !== null) && clearOnReconnect) queue.push({ type: "clear_hints" });
+      outbox.connected();
+    },
+    onMoved: () => {
       outbox.connected();
       sightings.connected();
     },
@@ -149,9 +171,13 @@ export function useSession(session: string, options: SessionOptions = {}): Sessi
     socket.current = connection;
   });
   const { isConnected, startOver } = connection;
+  const readOnly = !mayAnswer(connection.role);
+  // The agent's receipts are about those whom its hints are for, not about who looks on.
+  const reports = isConnected && !readOnly;
   useEffect(() => {
-    if (!isConnected) sightings.disconnected();
-  }, [isConnected, sightings]);
+    if (reports) sightings.connected();
+    else sightings.disconnected();
+  }, [reports, sightings]);
 
   const hungUpOn = connection.problem?.kind;
   useEffect(() => {
@@ -177,8 +203,10 @@ export function useSession(session: string, options: SessionOptions = {}): Sessi
   );
 
   const latestHints = useRef(hints);
+  const latestReadOnly = useRef(readOnly);
   useEffect(() => {
     latestHints.current = hints;
+    latestReadOnly.current = readOnly;
   });
   const actions = useMemo<SessionActions>(() => {
     const tryPost = (wish: Wish): boolean => {
@@ -188,16 +216,18 @@ export function useSession(session: string, options: SessionOptions = {}): Sessi
     };
     return {
       toggle: (hint, action) => {
+        if (latestReadOnly.current) return;
         const marks = latestHints.current.get(hint)?.marks;
         if (marks === undefined) return;
         tryPost({ type: "feedback", hint, action: toggled(marks, action) });
       },
       stop: (hint) => {
         const known = latestHints.current.get(hint);
+        if (latestReadOnly.current) return;
         if (known?.status !== "streaming" || known.marks.cancel !== null) return;
         tryPost({ type: "command", name: "cancel", hint });
       },
-      steer: (text) => tryPost({ type: "command", name: "steer", text }),
+      steer: (text) => !latestReadOnly.current && tryPost({ type: "command", name: "steer", text }),
       resend,
       discard,
       sight: (hint, inSight) => (inSight ? sightings.inSight(hint) : sightings.outOfSight(hint)),
@@ -206,5 +236,11 @@ export function useSession(session: string, options: SessionOptions = {}): Sessi
     };
   }, [post, notify, resend, discard, sightings, environment]);
 
-  return { state, hints, steers, connection, address, actions };
+  return { state, hints, steers, connection, address, readOnly, actions };
+}
+
+/** Tells whether a message says that the relay could not take a report, the one thing without an id. */
+function isFailedReport(message: Message): message is MessageOf<"error"> {
+  if (message.type !== "error" || message.ref || message.position) return false;
+  return message.code === "unavailable" || message.code === "rate_limited";
 }

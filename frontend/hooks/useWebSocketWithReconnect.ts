@@ -1,20 +1,21 @@
 "use client";
 
 import { useCallback, useEffect, useRef, useState } from "react";
-import {
-  type ConnectionState,
-  INITIAL_STATE,
-  RelayClient,
-  type RelayClientOptions,
-} from "@/lib/relay/client";
+import { RelayClient, type RelayClientOptions } from "@/lib/relay/client";
+import { type ConnectionState, INITIAL_STATE } from "@/lib/relay/connection-state";
 import { browserEnvironment, type Environment } from "@/lib/relay/environment";
 import { developmentLog } from "@/lib/relay/log";
 import { NOWHERE } from "@/lib/relay/place";
-import { subprotocols } from "@/lib/token";
 
 export interface ReconnectOptions
-  extends Pick<RelayClientOptions, "onDelivery" | "onPlace" | "onConnected" | "from"> {
-  /** Sent as a subprotocol, which stays out of logs. A new one reconnects. */
+  extends Pick<
+    RelayClientOptions,
+    "onDelivery" | "onPlace" | "onConnected" | "onMoved" | "from" | "getToken"
+  > {
+  /**
+   * Sent as a subprotocol, which stays out of logs. Another one takes its place on the present
+   * connection; after a refusal it connects again.
+   */
   readonly token?: string | null;
   /** The world around the connection; tests bring their own. */
   readonly environment?: Environment;
@@ -22,7 +23,7 @@ export interface ReconnectOptions
 
 export interface ReconnectingWebSocket extends ConnectionState {
   readonly isConnected: boolean;
-  /** Tries now instead of waiting for the next try. */
+  /** Tries now instead of waiting for the next try; over the fallback, tries a WebSocket. */
   readonly retryNow: () => void;
   /** Connects anew, and asks for all that is kept. */
   readonly startOver: () => void;
@@ -34,8 +35,8 @@ export interface ReconnectingWebSocket extends ConnectionState {
  * Holds a connection to the relay from mount to unmount, and reconnects whenever it breaks.
  *
  * @param url the socket's address with the session in its query; null waits for one
- * @param options callbacks may change from render to render, without a new connection; of `from`,
- *   only the first counts
+ * @param options the `on…` may change from render to render, without a new connection; of `from` and
+ *   `getToken`, only the first count
  */
 export function useWebSocketWithReconnect(
   url: string | null,
@@ -60,11 +61,13 @@ export function useWebSocketWithReconnect(
       {
         url,
         from: memory.current.place,
-        protocols: () => subprotocols(token),
+        token: latest.current.token ?? null,
+        getToken: latest.current.getToken ?? null,
         onState: setState,
         onDelivery: (delivery) => latest.current.onDelivery?.(delivery),
         onPlace: (place) => latest.current.onPlace?.(place),
         onConnected: (again) => latest.current.onConnected?.(again),
+        onMoved: () => latest.current.onMoved?.(),
         log: developmentLog(),
       },
       environment ?? browserEnvironment(),
@@ -77,7 +80,11 @@ export function useWebSocketWithReconnect(
       client.current = null;
       setState(INITIAL_STATE);
     };
-  }, [url, token, environment]);
+  }, [url, environment]);
+
+  useEffect(() => {
+    if (token !== null) client.current?.bringToken(token);
+  }, [token]);
 
   const retryNow = useCallback(() => client.current?.retryNow(), []);
   const startOver = useCallback(() => client.current?.startOver(), []);

@@ -1,4 +1,4 @@
-import type { ConnectionState, ConnectionStatus } from "./relay/client";
+import type { ConnectionState, ConnectionStatus } from "./relay/connection-state";
 import type { Problem } from "./relay/problem";
 
 /** The word beside the status dot. */
@@ -17,7 +17,7 @@ export const WAITING_WORDS: Readonly<Record<ConnectionStatus, string>> = {
   connected: "Connected, and waiting for the first one.",
   reconnecting: "The connection is lost. Trying to reconnect…",
   offline: "This device is offline. They will come when it is back.",
-  refused: "Not connected: the relay refused access.",
+  refused: "Not connected: access was refused.",
   closed: "Not connected.",
 };
 
@@ -32,15 +32,34 @@ const INSECURE =
   "This page is served over https, so the relay must be reachable over wss. " +
   "Serve the relay over TLS, or set NEXT_PUBLIC_WS_URL to a wss:// address.";
 
-/** Says what is wrong and what to do about it. */
-export function explainProblem(problem: Problem): Explanation {
+/** What a token is asked of, to people who have never heard of tokens. */
+const TOKEN_SERVICE = "The sign-in service";
+/** A single failure heals within a second or two, and matters to nobody. */
+const FAILURES_TO_TELL = 2;
+
+/**
+ * Says what is wrong and what to do about it.
+ *
+ * @param wasConnected whether it worked before
+ */
+export function explainProblem(problem: Problem, wasConnected = false): Explanation {
   const { detail } = problem;
   switch (problem.kind) {
     case "unauthorized":
       return {
-        title: "Access was refused",
-        text: "This link doesn't open the session, or no longer does. Ask for a new link.",
-        canRetry: false,
+        title: wasConnected ? "Your link is not valid any more" : "Your link is not valid",
+        text: sentences(
+          // The close code's own name says nothing that the title doesn't.
+          detail === "Unauthorized" ? "" : detail,
+          problem.renewable ? "Sign in again, or ask for a new link." : "Ask for a new link.",
+        ),
+        canRetry: problem.renewable === true,
+      };
+    case "signed_out":
+      return {
+        title: "No access to this session",
+        text: sentences(`${TOKEN_SERVICE} gave none.`, detail, "Sign in, then try again."),
+        canRetry: true,
       };
     case "bad_request":
       return { title: "The relay refused this request", text: detail, canRetry: true };
@@ -72,7 +91,8 @@ export function explainConnection(
   connection: ConnectionState,
   upgraded: boolean,
 ): Explanation | null {
-  if (connection.problem !== null) return explainProblem(connection.problem);
+  const { problem, tokenTrouble, everConnected } = connection;
+  if (problem !== null) return explainProblem(problem, everConnected);
   if (connection.status === "offline") {
     return {
       title: "This device is offline",
@@ -81,10 +101,30 @@ export function explainConnection(
     };
   }
   if (connection.status !== "reconnecting") return null;
-  if (connection.everConnected) return { title: "Connection lost", text: "", canRetry: true };
+  if (tokenTrouble?.kind === "not_given") {
+    return { title: `${TOKEN_SERVICE} fails`, text: tokenTrouble.detail, canRetry: true };
+  }
+  if (everConnected) return { title: "Connection lost", text: "", canRetry: true };
   return {
     title: "The relay doesn't answer",
     text: upgraded ? INSECURE : "",
     canRetry: true,
   };
+}
+
+/** Says, while all still works, that there is no new token; null while there is nothing to say. */
+export function explainTokenTrouble(connection: ConnectionState): string | null {
+  const { status, tokenTrouble } = connection;
+  if (status !== "connected" || tokenTrouble === null) return null;
+  if (tokenTrouble.kind === "not_taken") {
+    return sentences("The relay did not take the new link.", tokenTrouble.detail, STAYS);
+  }
+  if (tokenTrouble.failures < FAILURES_TO_TELL) return null;
+  return sentences(`${TOKEN_SERVICE} does not renew your access.`, tokenTrouble.detail, STAYS);
+}
+
+const STAYS = "You stay connected until your access ends.";
+
+function sentences(...parts: readonly string[]): string {
+  return parts.filter((part) => part !== "").join(" ");
 }

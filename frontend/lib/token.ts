@@ -11,6 +11,11 @@ export interface TokenWindow {
 // What a subprotocol may consist of (RFC 6455 §4.1), as far as a token needs it.
 const TOKEN = /^[A-Za-z0-9._~+-]{1,4096}$/;
 
+/** Tells whether a text can go where tokens go. */
+export function isToken(text: string): boolean {
+  return TOKEN.test(text);
+}
+
 /**
  * Takes the session's token out of the address bar (`#token=…`), or recalls the one taken before.
  *
@@ -26,7 +31,7 @@ export function takeToken(session: string, page: TokenWindow): string | null {
   const rest = fragment.size === 0 ? "" : `#${fragment}`;
   const { pathname, search } = page.location;
   page.history.replaceState(page.history.state, "", `${pathname}${search}${rest}`);
-  if (!TOKEN.test(given)) return null;
+  if (!isToken(given)) return null;
   stored(() => page.sessionStorage.setItem(key, given));
   return given;
 }
@@ -38,9 +43,4 @@ function stored<T>(access: () => T): T | null {
   } catch {
     return null;
   }
-}
-
-/** Returns the subprotocols to offer: the relay's own, and the token where there is one. */
-export function subprotocols(token: string | null): readonly string[] {
-  return token === null ? ["hints.v1"] : ["hints.v1", `bearer.${token}`];
 }

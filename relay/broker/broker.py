@@ -37,6 +37,8 @@ _FOLDER = Path(__file__).parent
 
 # One page of a log read: large enough to need few round trips, small enough not to hold Redis up.
 _PAGE = 500
+# The same where few are wanted, and each may be large.
+_SMALL_PAGE = 64
 
 _MAX_CONNECTIONS = 16
 
@@ -104,6 +106,8 @@ class Broker:
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 1),
             protocol=2,
+            # No CLIENT SETINFO: Redis 7.0 does not have it, and a user's rights need not have it.
+            driver_info=None,
         )
         self._redis = Redis(connection_pool=pool)
         self._scripts = {
@@ -167,6 +171,52 @@ class Broker:
                 )
             cursor = page.reached
 
+    async def read_some(
+        self, session: str, after: Position | None, *, max_messages: int, max_bytes: int
+    ) -> tuple[LogSlice, bool]:
+        """Read the beginning of what ``read`` reads; tells whether there is more behind it.
+
+        Args:
+            session: a checked session id.
+            after: the position after which to begin; None: the log's beginning.
+            max_messages: how many, at most.
+            max_bytes: with more than this nothing further is read.
+        """
+        publications: list[Publication] = []
+        cursor, size = after, 0
+        first: _Page | None = None
+        while True:
+            count = min(_SMALL_PAGE, max_messages - len(publications))
+            page = await self._read_page(session, cursor, count)
+            first = first or page
+            publications += page.publications
+            size += sum(map(len, page.publications))
+            is_all = page.reached is None or page.reached == page.head
+            if is_all or len(publications) >= max_messages or size >= max_bytes:
+                log = LogSlice(
+                    after, first.head, first.floor, tuple(publications), first.ended,
+                    first.from_beginning,
+                )  # fmt: skip
+                return log, not is_all
+            cursor = page.reached
+
+    async def note_request(self, session: str, key: str, fingerprint: str, *, for_s: float) -> bool:
+        """Remember what an idempotency key is used for; tells whether it is the same as before.
+
+        Args:
+            session: a checked session id.
+            key: chosen by the caller, already bound to who it is.
+            fingerprint: of what is asked for.
+            for_s: how long it is remembered, in seconds.
+        """
+        async with self.bounded():
+            pipe = self._redis.pipeline(transaction=True)
+            name = keys.request(session, key)
+            pipe.set(name, fingerprint, nx=True, px=round(for_s * 1000))
+            pipe.get(name)
+            _, known = await pipe.execute()
+        return text(known) == fingerprint
+
     async def run(self, script: str, *, keys: list[str], args: list[Any]) -> Any:
         """Run one of the scripts beside this file, named without its suffix."""
         async with self.bounded():
@@ -188,11 +238,11 @@ class Broker:
         """The client, for commands that need no script; use it inside ``bounded``."""
         return self._redis
 
-    async def _read_page(self, session: str, cursor: Position | None) -> _Page:
+    async def _read_page(self, session: str, cursor: Position | None, count: int = _PAGE) -> _Page:
         answer = await self.run(
             "read",
             keys=[keys.log(session), keys.meta(session)],
-            args=["" if cursor is None else str(cursor), _PAGE],
+            args=["" if cursor is None else str(cursor), count],
         )
         head, floor, ended, from_beginning, reached, payloads = answer
         publications = map(Publication.of_payload, payloads)
@@ -201,7 +251,7 @@ class Broker:
             floor=_entry_id(floor),
             ended=None if cursor is None or not ended else Position(cursor.epoch, int(ended)),
             from_beginning=bool(from_beginning),
-            reached=None if len(payloads) < _PAGE else _entry_id(reached),
+            reached=None if len(payloads) < count else _entry_id(reached),
             publications=[p for p in publications if p.position is not None],
         )
 

@@ -63,6 +63,15 @@ LEASES = "hint-relay:leases"
 """The sorted set of streaming hints, of all sessions, whose producers may have died."""
 
 
+REVOCATIONS = "hint-relay:revocations"
+"""The stream of revoked tokens."""
+
+
+def request(session: str, key: str) -> str:
+    """Return the key that remembers what an ``Idempotency-Key`` was used for: a hash of the body."""
+    return f"{{hints:{session}}}:request:{key}"
+
+
 def probe(worker: str) -> str:
     """Return the channel on which one worker proves to itself that its subscription delivers."""
     return f"hint-relay:probe:{worker}"

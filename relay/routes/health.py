@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from relay.errors import BrokerError
@@ -13,6 +15,7 @@ from relay.errors import BrokerError
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from relay.auth.addresses import Addresses
     from relay.broker.broker import Broker
     from relay.hub import Hub
     from relay.metrics import Metrics
@@ -23,8 +26,9 @@ _NO_STORE = {"cache-control": "no-store"}
 class HealthEndpoints:
     """Says how this worker is."""
 
-    def __init__(self, hub: Hub, broker: Broker, metrics: Metrics) -> None:
+    def __init__(self, hub: Hub, broker: Broker, metrics: Metrics, addresses: Addresses) -> None:
         self._hub = hub
+        self._addresses = addresses
         self._broker = broker
         self._metrics = metrics
 
@@ -39,12 +43,12 @@ class HealthEndpoints:
         Both ways to Redis count: a command's round trip, made now, and the subscription's newest
         proof that it delivers.
         """
-        del request
         problems: dict[str, str] = {}
         try:
             await self._broker.ping()
         except BrokerError as error:
-            problems["redis"] = str(error)
+            # To strangers without what it says of the network.
+            problems["redis"] = str(error) if self._is_near(request) else "away"
         link = self._hub.link
         if not link.is_healthy:
             problems["subscription"] = f"{link.state.value}, no fresh proof that it delivers"
@@ -57,10 +61,16 @@ class HealthEndpoints:
         return JSONResponse(body, 503 if problems else 200, headers=_NO_STORE)
 
     async def metrics(self, request: Request) -> Response:
-        """Answer this worker's metrics in Prometheus' text format."""
-        del request
+        """Answer this worker's metrics in Prometheus' text format, to private addresses only."""
+        if not self._is_near(request):
+            raise HTTPException(HTTPStatus.NOT_FOUND)
         self._metrics.sessions.set(self._hub.rooms)
         self._metrics.tasks.set(len(asyncio.all_tasks()))
         return Response(
             self._metrics.exposition(), media_type=CONTENT_TYPE_LATEST, headers=_NO_STORE
         )
+
+    def _is_near(self, request: Request) -> bool:
+        """Tell whether a request comes from this machine or a private network, not through a proxy."""
+        peer = request.client.host if request.client else None
+        return self._addresses.is_private(peer, request.scope["headers"])

@@ -12,14 +12,31 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
 
+# As in deploy/nginx.conf. What the page may load and run stands in the page itself.
+_HEADERS = {
+    "content-security-policy": "frame-ancestors 'none'",
+    "x-frame-options": "DENY",
+    "referrer-policy": "strict-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": (
+        "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+    ),
+}
+
+
 class PageFiles(StaticFiles):
     """Static files where ``/session/facilitator`` finds ``session/facilitator.html``.
 
-    The same rule as nginx' ``try_files $uri $uri.html`` in deploy/.
+    The same rule as nginx' ``try_files $uri $uri.html`` in deploy/, and the same headers.
     """
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Answer the file, the page of that name, or the page's own 404."""
+        response = await self._found(path, scope)
+        response.headers.update(_HEADERS)
+        return response
+
+    async def _found(self, path: str, scope: Scope) -> Response:
         try:
             response = await super().get_response(path, scope)
         except HTTPException as error:

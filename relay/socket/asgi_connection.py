@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocketDisconnect
 
-from relay.close_codes import CloseCode
+from relay.close_codes import CloseCode, code_of_refusal
+from relay.errors import LimitReached
 from relay.identity import NOBODY
-from relay.messages import Error
-from relay.room import WRITE_BYTES
-from relay.socket.reader import FeedReader
+from relay.inbox import error_answer
+from relay.socket.connection import FLOODED, FRAME_COST
+from relay.socket.woken_reader import WokenReader
+from relay.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from starlette.websockets import WebSocket
 
-    from relay.errors import RequestError
+    from relay.errors import Refusal
     from relay.identity import Identity
     from relay.position import Position
-    from relay.publication import Publication
-    from relay.reader import Fresh, Welcome
+    from relay.reader import Welcome
     from relay.room import Room
     from relay.socket.serving import Serving
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 _MAX_ANSWERS = 16
 
 
-class AsgiConnection(FeedReader):
+class AsgiConnection(WokenReader):
     """Says the same as a ``Connection``, in the same order; the server does the rest.
 
     Pings, and closing a peer that answers none, are the server's: give it ping times.
@@ -45,8 +47,7 @@ class AsgiConnection(FeedReader):
     """
 
     __slots__ = (
-        "_answers", "_began_s", "_client", "_early", "_received", "_room_for_answers", "_serving",
-        "_visit", "_wakeup", "_websocket",
+        "_began_s", "_bytes", "_client", "_early", "_received", "_visit", "_websocket",
     )  # fmt: skip
 
     def __init__(
@@ -56,60 +57,27 @@ class AsgiConnection(FeedReader):
         client: str | None,
         who: Identity = NOBODY,
     ) -> None:
-        super().__init__(who)
+        super().__init__(serving, who)
         self._websocket = websocket
-        self._serving = serving
         self._client = client
         self._visit = random.getrandbits(32)
         self._began_s = 0.0
         self._received = 0
-        self._wakeup = asyncio.Event()
         # What came before the session was there to be spoken to.
         self._early: deque[MutableMapping[str, Any]] = deque()
-        self._answers: deque[Publication] = deque()
-        self._room_for_answers = asyncio.Event()
-
-    # reader.Reader
-
-    def wake(self, _fresh: Fresh) -> bool:
-        """Wake the sender."""
-        self._wakeup.set()
-        return False
-
-    def restart(self, welcome: Welcome) -> None:
-        """Begin anew with this welcome, after what is being sent."""
-        self.generation = welcome.generation
-        self._welcome = welcome
-        self._wakeup.set()
-
-    def end(self, code: CloseCode) -> None:
-        """Close with this code, after what is being sent."""
-        self.ending = self.ending or code
-        self._wakeup.set()
-
-    # reader.Facilitator
-
-    def tell(self, message: Publication) -> None:
-        """Send it behind the answers that wait; what may come here is bounded by the inbox."""
-        self._answers.append(message)
-        self._wakeup.set()
-
-    def show_presence(self, presence: Publication) -> None:
-        """Send it, if it is new."""
-        if self.ask_presence(presence):
-            self._wakeup.set()
+        burst = serving.inbound_bytes
+        self._bytes = TokenBucket(burst / serving.heartbeat_s, burst, time.monotonic())
 
     # The endpoint's side
 
-    async def refuse(self, error: RequestError) -> None:
+    async def refuse(self, error: Refusal) -> None:
         """Say what is wrong with the request, and close."""
         self._serving.records.refused(self._visit, self._client, error)
         try:
-            message = Error(code=error.code, text=str(error))
-            await self._websocket.send_text(message.to_json().decode())
+            await self._websocket.send_text(error_answer(error).text)
         except WebSocketDisconnect:
             return
-        await self._close(CloseCode.BAD_REQUEST)
+        await self._close(code_of_refusal(error))
 
     async def wait_for(
         self, joining: asyncio.Task[tuple[Room, Welcome]], session: str, *, timeout_s: float
@@ -151,9 +119,11 @@ class AsgiConnection(FeedReader):
             self._visit, self._client, room.session, since, welcome
         )
         ended: CloseCode | int = code
+        serving.heartbeat.add(self)
         try:
             ended = await self._run()
         finally:
+            serving.heartbeat.discard(self)
             serving.hub.leave(room, self)
             serving.records.disconnected(
                 self._visit,
@@ -185,32 +155,13 @@ class AsgiConnection(FeedReader):
     async def _send_all(self) -> CloseCode:
         send = self._websocket.send_text
         try:
-            while True:
-                self._wakeup.clear()
-                if self.ending is not None:
-                    return self.ending
-                # The first message is the ``connection`` message, also when Redis kept it waiting.
-                if self._answers and self._welcome is None:
-                    batch = [self._answers.popleft()]
-                    self._room_for_answers.set()
-                else:
-                    sent_before = self.sent
-                    batch = self.take(WRITE_BYTES, self._serving.heartbeat_s)
-                    self._serving.records.delivered(self.sent - sent_before)
+            while (batch := await self.next_batch()) is not None:
                 for message in batch:
                     await send(message.text)
-                if not batch and self.ending is None:
-                    await self._wait()
         except WebSocketDisconnect:
             # The server found out before the receiver did.
             return CloseCode.ABNORMAL
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(self._serving.heartbeat_s):
-                await self._wakeup.wait()
-        except TimeoutError:
-            self.ask_heartbeat()
+        return self.ending or CloseCode.ABNORMAL
 
     async def _receive_early(self) -> CloseCode | int:
         while True:
@@ -229,6 +180,13 @@ class AsgiConnection(FeedReader):
                 return _close_code(message)
             self._received += 1
             text: Any = message.get("text")
+            size = len(message["bytes"] if text is None else text) + FRAME_COST
+            if self._bytes.take(time.monotonic(), size):
+                self._serving.records.flooded(self._visit, self._client, "inbound_bytes_per_s")
+                self._answers.append(error_answer(LimitReached("inbound_bytes_per_s", FLOODED)))
+                self.end(CloseCode.LIMIT_REACHED)
+                # The sender goes on from here.
+                await asyncio.Event().wait()
             answer = self._serving.handle(
                 self, message["bytes"] if text is None else text, visit=self._visit,
                 client=self._client,

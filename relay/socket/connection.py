@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from websockets.frames import Frame, Opcode
 
-from relay.close_codes import CloseCode
+from relay.close_codes import CloseCode, code_of_refusal
+from relay.errors import LimitReached
 from relay.identity import NOBODY
-from relay.messages import Error
-from relay.publication import Publication
+from relay.inbox import error_answer
 from relay.socket.inbound import Ended
 from relay.socket.reader import FeedReader
 
 if TYPE_CHECKING:
-    from relay.errors import RequestError
+    from relay.errors import Refusal
     from relay.identity import Identity
     from relay.position import Position
+    from relay.publication import Publication
     from relay.reader import Fresh, Welcome
     from relay.room import Room
     from relay.socket.inbound import Inbound
@@ -34,6 +35,14 @@ _CLOSE_TIMEOUT_S = 10.0
 _FAREWELL_S = 1.0
 # What is sent while the session is being opened waits; with more of it the socket is not read.
 _MAX_WAITING = 16
+
+# What reading a frame costs beside its bytes, in bytes.
+FRAME_COST = 128
+# What is read at a time: the smallest frames are 6 bytes and take some 10 µs each.
+_SLICE_BYTES = 2048
+# What is dropped of somebody who goes on after he was told to stop.
+_MAX_DROPPED_BYTES = 1024 * 1024
+FLOODED = "You send more than a connection may: come back, and send less."
 
 _PING = Frame(Opcode.PING, b"").serialize(mask=False)
 
@@ -57,9 +66,10 @@ class Connection(FeedReader, asyncio.Protocol):
     """
 
     __slots__ = (
-        "_began_s", "_client", "_close_timer", "_inbound", "_is_closing", "_is_lost", "_is_paused",
-        "_is_ready", "_joining", "_open_connections", "_pong_is_due", "_received", "_serving",
-        "_stuck_at", "_transport", "_unsent", "_visit", "_waiting", "code", "slot",
+        "_began_s", "_client", "_close_timer", "_heard", "_inbound", "_is_closing", "_is_deaf",
+        "_is_held", "_is_lost", "_is_paused", "_is_reading_on", "_is_ready", "_joining",
+        "_open_connections", "_pong_is_due", "_received", "_serving", "_stuck_at", "_transport",
+        "_unread", "_unsent", "_visit", "_waiting", "code", "slot",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -86,6 +96,8 @@ class Connection(FeedReader, asyncio.Protocol):
         self._close_timer: asyncio.TimerHandle | None = None
         self._began_s = 0.0
         self._received = 0
+        # What has come since the last beat, in bytes and what a frame costs.
+        self._heard = 0
         self._stuck_at = -1
         # Whether fresh frames may be written as they come: nothing else is due, and no pause.
         self._is_ready = False
@@ -93,17 +105,23 @@ class Connection(FeedReader, asyncio.Protocol):
         self._is_closing = False
         self._is_lost = False
         self._pong_is_due = False
+        self._is_deaf = False
+        # Whether reading is put off: too much waits, or the peer does not read the answers.
+        self._is_held = False
+        # What has come and was not looked at yet, and whether that is about to happen.
+        self._unread = b""
+        self._is_reading_on = False
         self.slot = 0
         self.code: int = CloseCode.ABNORMAL
         """How it ended, or will end; the peer's own code when it was the peer who closed."""
 
     # The endpoint's side
 
-    def refuse(self, error: RequestError) -> None:
+    def refuse(self, error: Refusal) -> None:
         """Say what is wrong with the request, and close."""
         self._serving.records.refused(self._visit, self._client, error)
-        self._write(Publication(None, Error(code=error.code, text=str(error)).to_json()).frame)
-        self.end(CloseCode.BAD_REQUEST)
+        self._write(error_answer(error).frame)
+        self.end(code_of_refusal(error))
 
     async def wait_for(
         self, joining: asyncio.Task[tuple[Room, Welcome]], session: str, *, timeout_s: float
@@ -139,9 +157,8 @@ class Connection(FeedReader, asyncio.Protocol):
         )
         self._pump()
         if self._waiting:
-            if not self._transport.is_closing():
-                # More than a few that wait had stopped it.
-                self._transport.resume_reading()
+            # More than a few that wait had stopped it.
+            self._go_on_reading()
             self._handle_waiting()
 
     # reader.Reader
@@ -188,6 +205,7 @@ class Connection(FeedReader, asyncio.Protocol):
 
     def beat(self) -> None:
         """Send a ping and a heartbeat; give up a peer that has not answered the last one."""
+        self._heard = 0
         if self._is_closing or self.room is None:
             return
         if self._is_paused:
@@ -215,9 +233,50 @@ class Connection(FeedReader, asyncio.Protocol):
         self._serving.heartbeat.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Read what the client sends."""
+        """Read what the client sends, a little at a time: others have their turns in between."""
+        if self._is_deaf:
+            self._heard += len(data)
+            if self._heard > _MAX_DROPPED_BYTES:
+                self._transport.abort()
+        elif self._unread:
+            # It came before the pause took effect.
+            self._unread += data
+        elif len(data) <= _SLICE_BYTES:
+            self._read(data)
+        else:
+            self._unread = data
+            self._transport.pause_reading()
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Read the next slice of what has come."""
+        self._is_reading_on = False
+        data, self._unread = self._unread[:_SLICE_BYTES], self._unread[_SLICE_BYTES:]
+        self._read(data)
+        if self._is_deaf or self._is_lost:
+            self._unread = b""
+        if not self._is_held:
+            self._go_on_reading()
+
+    def _hold_reading(self) -> None:
+        """Read no further for now: the kernel keeps what comes, and then the peer has to wait."""
+        self._is_held = True
+        self._transport.pause_reading()
+
+    def _go_on_reading(self) -> None:
+        self._is_held = False
+        if self._transport.is_closing():
+            return
+        if not self._unread:
+            self._transport.resume_reading()
+        elif not self._is_reading_on:
+            self._is_reading_on = True
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read(self, data: bytes) -> None:
         self._pong_is_due = False
         inbound = self._inbound or self._serving.inbound
+        inbound.frames = 0
         ended = None
         for message in inbound.receive(data):
             if isinstance(message, Ended):
@@ -225,6 +284,7 @@ class Connection(FeedReader, asyncio.Protocol):
             elif not self._is_closing:
                 self._waiting = self._waiting or []
                 self._waiting.append(message)
+        self._heard += len(data) + inbound.frames * FRAME_COST
         self._keep_parser(inbound)
         output = inbound.output()
         if self._waiting:
@@ -234,9 +294,11 @@ class Connection(FeedReader, asyncio.Protocol):
             self._write(output)
         if ended is not None:
             self._ended(inbound, ended)
+        elif self._heard > self._serving.inbound_bytes and not self._is_closing:
+            self._send_away()
         elif output and self._is_paused:
             # It makes us answer and does not read the answers.
-            self._transport.pause_reading()
+            self._hold_reading()
 
     def pause_writing(self) -> None:
         """Stop writing; the cursor keeps the place."""
@@ -249,7 +311,7 @@ class Connection(FeedReader, asyncio.Protocol):
         self._stuck_at = -1
         self._pump()
         if not self._transport.is_closing():
-            self._transport.resume_reading()
+            self._go_on_reading()
             if self._waiting:
                 self._handle_waiting()
 
@@ -281,6 +343,7 @@ class Connection(FeedReader, asyncio.Protocol):
                 sent=self.sent,
                 received=self._received,
             )
+        self._serving.let_out(self)
 
     # uvicorn's side
 
@@ -329,7 +392,23 @@ class Connection(FeedReader, asyncio.Protocol):
             return
         self._waiting = waiting[done:]
         if self._is_paused or len(self._waiting) > _MAX_WAITING:
-            self._transport.pause_reading()
+            self._hold_reading()
+
+    def _send_away(self) -> None:
+        """Close, because more comes than may."""
+        self._serving.records.flooded(self._visit, self._client, "inbound_bytes_per_s")
+        error = LimitReached("inbound_bytes_per_s", FLOODED)
+        self._write(error_answer(error).frame)
+        self._waiting = None
+        self._close(CloseCode.LIMIT_REACHED, _FAREWELL_S)
+        self._turn_deaf()
+
+    def _turn_deaf(self) -> None:
+        """Read nothing any more: what still comes is dropped, and too much of it ends the connection."""
+        self._is_deaf = True
+        self._heard = 0
+        self._unread = b""
+        self._go_on_reading()
 
     def _keep_parser(self, inbound: Inbound) -> None:
         if inbound.is_at_rest:
@@ -350,6 +429,7 @@ class Connection(FeedReader, asyncio.Protocol):
             self.code = inbound.failure_code
             # Closing a socket with something unread in it would reset the connection, and the close
             # frame that says what was wrong might never be read: so what comes is dropped for a while.
+            self._turn_deaf()
             self._close_timer = asyncio.get_running_loop().call_later(_FAREWELL_S, self._drop)
 
     def _drop(self) -> None:
@@ -369,9 +449,8 @@ class Connection(FeedReader, asyncio.Protocol):
         if self._inbound is None:
             self._inbound = self._serving.new_inbound()
         self._write(self._inbound.close(code, code.reason))
-        if not self._transport.is_closing():
-            # For the peer's answer.
-            self._transport.resume_reading()
+        # For the peer's answer.
+        self._go_on_reading()
         self._close_timer = asyncio.get_running_loop().call_later(timeout_s, self._transport.abort)
 
     def _write(self, frames: bytes) -> None:

@@ -31,7 +31,7 @@ class Inbound:
         max_bytes: the largest message; a larger one fails the connection with 1009.
     """
 
-    __slots__ = ("_fragments", "_max_bytes", "_protocol", "_unread")
+    __slots__ = ("_fragments", "_max_bytes", "_protocol", "_unread", "frames")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -40,6 +40,8 @@ class Inbound:
         self._fragments: tuple[bool, list[bytes]] | None = None
         # Bytes that have come and belong to no whole frame yet.
         self._unread = 0
+        self.frames = 0
+        """How many frames were read since this was last set to 0, control frames among them."""
 
     @property
     def is_at_rest(self) -> bool:
@@ -81,6 +83,7 @@ class Inbound:
             if not isinstance(event, Frame):
                 # Requests and responses come before the state OPEN.
                 continue
+            self.frames += 1
             self._unread -= _bytes_on_the_wire(len(event.data))
             if event.opcode is Opcode.CLOSE:
                 yield Ended.CLOSED

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from relay.logs import get_logger
 from relay.socket.handshake import Handshake, has_body, is_too_large
+from relay.socket.lobby import LOBBY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
+
+    from relay.socket.lobby import Lobby
+
+CONTROL = "hint_relay.control"
+"""The ASGI extension of a plain request: ``scope["extensions"][CONTROL]`` is a ``Control``."""
 
 HAND_OVER = "hint_relay.hand_over"
 """The ASGI extension: ``scope["extensions"][HAND_OVER]`` is a ``HandOver``, or is not there."""
@@ -53,23 +59,150 @@ class HandOver(Protocol):
         """
 
 
+class Control:
+    """What an endpoint with a long answer can ask of its connection, and be told.
+
+    Attributes:
+        on_shutdown: called when the server stops; set it to end the answer.
+        is_shut_down: whether that has been, maybe before anybody wanted to know.
+    """
+
+    __slots__ = ("_transport", "is_shut_down", "on_shutdown")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.on_shutdown: Callable[[], None] | None = None
+        self.is_shut_down = False
+
+    def buffer_at_most(self, high_water_bytes: int) -> None:
+        """Let ``send`` wait while more than this has not been taken by the kernel."""
+        self._transport.set_write_buffer_limits(high=high_water_bytes)
+
+    def shut_down(self) -> None:
+        """Tell the endpoint that the server stops."""
+        self.is_shut_down = True
+        if self.on_shutdown is not None:
+            self.on_shutdown()
+
+    def abort(self) -> None:
+        """Drop the connection, with what its peer has not taken."""
+        self._transport.abort()
+
+
+class _HeadTooLarge(Exception):
+    """Ends the parsing of a request whose head is larger than it may be."""
+
+
 class RelayProtocol(HttpToolsProtocol):
     """Give it to uvicorn as ``http``. What it takes from its base is held by a contract test."""
 
     _parsing = b""
+    _lobby: Lobby | None = None
+    _is_in_head = True
+    _head_bytes = 0
+    _is_head_too_large = False
 
     def data_received(self, data: bytes) -> None:
         """Remember what is being parsed: a hasty client's first frames may stand behind its request."""
         self._parsing = data
+        # Also behind a body: trailers, and extensions of chunks, are as long as their sender wants.
+        self._head_bytes += len(data)
         super().data_received(data)
         self._parsing = b""
+        lobby, transport = self._lobby, self.transport
+        if lobby is None or transport.is_closing() or transport.get_protocol() is not self:
+            return
+        cycle: RequestResponseCycle | None = self.cycle
+        if self._head_bytes > lobby.max_header_bytes:
+            self._refuse_head()
+        elif self._is_in_head and (cycle is None or cycle.response_complete):
+            # What has come begins no request (blank lines do not), and has stopped the base's clock.
+            lobby.stay(self)
+
+    def on_message_begin(self) -> None:
+        """Wait for a request that has begun."""
+        super().on_message_begin()
+        self._is_in_head = True
+        cycle: RequestResponseCycle | None = self.cycle
+        if self._lobby is not None and cycle is not None:
+            # The first one has been waited for since the connection was made.
+            self._lobby.enter(self)
+
+    def on_headers_complete(self) -> None:
+        """Refuse a head that is too large; else wait for what else belongs to the request."""
+        self._is_in_head = False
+        self._head_bytes = 0
+        lobby = self._lobby
+        if lobby is not None:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > lobby.max_header_bytes:
+                self._is_head_too_large = True
+                raise _HeadTooLarge
+            lobby.enter(self)
+        scope: dict[str, Any] = cast("dict[str, Any]", self.scope)
+        scope["extensions"] = {CONTROL: Control(self.transport)}
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Count anew: this much was no head."""
+        self._head_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Wait no more: the request is here."""
+        if self._lobby is not None:
+            self._lobby.leave(self)
+        # What comes next is the head of another one.
+        self._is_in_head = True
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, or has too large a head."""
+        if self._is_head_too_large:
+            self._refuse_head()
+        else:
+            super().send_400_response(msg)
+
+    def give_up(self) -> None:
+        """Close a connection whose request does not come; see ``lobby.Waiting``."""
+        self._say(HTTPStatus.REQUEST_TIMEOUT)
+        # A peer that does not read keeps it open for what was written.
+        self.loop.call_later(1.0, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        if self._lobby is not None:
+            self._lobby.leave(self)
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Let an endless answer end, because the server stops."""
+        super().shutdown()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            extensions: Any = cycle.scope.get("extensions") or {}
+            control: Control | None = extensions.get(CONTROL)
+            if control is not None:
+                control.shut_down()
+
+    def _refuse_head(self) -> None:
+        if self._lobby is not None:
+            self._lobby.refused("max_header_bytes")
+        self._say(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _say(self, status: HTTPStatus) -> None:
+        """Answer what is no request, unless an answer is on its way already, and close."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or not cycle.response_started or cycle.response_complete:
+            self.transport.write(_plain_answer(status))
+        self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Do what the base does, without asking the kernel seven times who is there.
 
         The base makes a socket object of every transport for that, which then stays with it.
         """
-        self.connections.add(self)
         self.transport = transport
         self.flow = FlowControl(transport)
         self.server = _address(transport.get_extra_info("sockname"))
@@ -77,15 +210,24 @@ class RelayProtocol(HttpToolsProtocol):
         # Only TCP peers have an address.
         self.client = None if client is None or client[1] is None else (client[0], client[1])
         self.scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        lobby: Lobby | None = self.app_state.get(LOBBY)
+        # Who has no address is gone already, unless it came by a Unix socket.
+        is_gone = client is None and isinstance(transport.get_extra_info("sockname"), tuple)
+        if is_gone or (lobby is not None and not lobby.admits(client and client[0])):
+            # Not even an answer: whoever comes so fast does not read it, and it costs as much again.
+            transport.abort()
+            return
+        self._lobby = lobby
+        self.connections.add(self)
+        if lobby is not None:
+            lobby.enter(self)
 
     def handle_websocket_upgrade(self) -> None:
         """Take the shortcut if the request is a plain one."""
+        if self._lobby is not None:
+            self._lobby.leave(self)
         if is_too_large(self.url, cast("list[tuple[bytes, bytes]]", self.scope["headers"])):
-            self.transport.write(
-                b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-                b"connection: close\r\ncontent-length: 0\r\n\r\n"
-            )
-            self.transport.close()
+            self._refuse_head()
             return
         cycle: RequestResponseCycle | None = self.cycle
         is_pipelined = cycle is not None and not cycle.response_complete
@@ -138,6 +280,13 @@ class RelayProtocol(HttpToolsProtocol):
         upgrade.run(scope)
         # The parser and this object refer to each other; without this they wait for the collector.
         self.parser = None  # type: ignore[assignment]
+
+
+def _plain_answer(status: HTTPStatus) -> bytes:
+    head = (
+        f"HTTP/1.1 {int(status)} {status.phrase}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    )
+    return head.encode()
 
 
 def _address(name: Any) -> tuple[str, int | None] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from relay.auth.grant import OPEN
 from relay.close_codes import CloseCode
 from relay.feed import count_within
 from relay.identity import NOBODY, Identity
@@ -14,6 +15,8 @@ from relay.publication import Publication
 from relay.room import WRITE_BYTES
 
 if TYPE_CHECKING:
+    from relay.admission import Ticket
+    from relay.auth.grant import Grant
     from relay.inbox import Sending
     from relay.position import Position
     from relay.reader import Welcome
@@ -33,18 +36,20 @@ class FeedReader(ABC):
         room: None until the first welcome.
         ending: the code to close with, once what has been taken is sent.
         sending: what is remembered of somebody who has sent something; the inbox's.
+        ticket: what it is counted as, and may do; None before it is let in, and after it was let out.
     """
 
     __slots__ = (
-        "_backlog", "_backlog_at", "_heartbeat_is_due", "_presence", "_presence_is_due",
+        "_backlog", "_backlog_at", "_heartbeat_is_due", "_is_watching", "_presence", "_presence_is_due",
         "_sent_before", "_welcome", "cursor", "ending", "generation", "has_lasting_name", "name",
-        "room", "sending",
+        "room", "sending", "ticket",
     )  # fmt: skip
 
     def __init__(self, who: Identity = NOBODY) -> None:
-        # Not as one object: that would be 72 bytes more for each connection.
-        self.name, self.has_lasting_name = who
+        # Not as one object: that would be 80 bytes more for each connection.
+        self.name, self.has_lasting_name, self._is_watching = who
         self.sending: Sending | None = None
+        self.ticket: Ticket | None = None
         self.room: Room | None = None
         self.generation = -1
         self.cursor = 0
@@ -67,12 +72,17 @@ class FeedReader(ABC):
     @property
     def who(self) -> Identity:
         """Whose connection it is."""
-        return Identity(self.name, self.has_lasting_name)
+        return Identity(self.name, self.has_lasting_name, self._is_watching)
 
     @property
     def facilitator(self) -> FeedReader | None:
-        """Itself, when it is somebody."""
-        return self if self.name else None
+        """Itself, when it is somebody that an agent speaks to."""
+        return self if self._is_watching else None
+
+    @property
+    def grant(self) -> Grant:
+        """What it may do."""
+        return OPEN if self.ticket is None else self.ticket.grant
 
     def delivered(self) -> Position | None:
         """Return the newest position that was taken; None when none was, or nobody knows any more."""
@@ -87,6 +97,10 @@ class FeedReader(ABC):
     @abstractmethod
     def tell(self, message: Publication) -> None:
         """Send something beside the feed; see ``reader.Facilitator``. Every kind of socket has its way."""
+
+    @abstractmethod
+    def end(self, code: CloseCode) -> None:
+        """Close with this code; see ``reader.Reader``."""
 
     def start(self, room: Room, welcome: Welcome) -> None:
         """Begin to read a room."""
@@ -184,6 +198,8 @@ class FeedReader(ABC):
             snapshot=0 if backlog.recovered else len(backlog.publications),
             heartbeat_s=heartbeat_s,
             you=self.name or None,
+            role=self.grant.role,
+            expires_at=self.grant.expires_at_s,
         )
         return Publication(None, message.to_json())
 

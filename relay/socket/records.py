@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from relay.close_codes import CloseCode
-from relay.errors import RateLimited
+from relay.close_codes import CloseCode, code_of_refusal
+from relay.errors import LimitReached, RateLimited
 from relay.logs import get_logger
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from relay.errors import RequestError
+    from relay.errors import Refusal, RequestError
     from relay.metrics import Metrics
     from relay.position import Position
     from relay.reader import Welcome
@@ -34,16 +34,28 @@ class Records:
         """Note somebody who left before the WebSocket was open."""
         self._log.info("gone during the handshake", client=client)
 
-    def refused(self, visit: int, client: str | None, error: RequestError) -> None:
-        """Note a request that is wrong."""
+    def refused(self, visit: int, client: str | None, error: Refusal) -> None:
+        """Note a request that is turned away."""
+        code = code_of_refusal(error)
         self._log.info(
-            "refused",
-            connection=_name(visit),
-            client=client,
-            code=int(CloseCode.BAD_REQUEST),
-            error=str(error),
+            "refused", connection=_name(visit), client=client, code=int(code), error=str(error)
         )
-        self._metrics.disconnects.labels(int(CloseCode.BAD_REQUEST)).inc()
+        if isinstance(error, LimitReached):
+            self._metrics.limits.labels(error.limit).inc()
+        self._metrics.refused.labels(error.code).inc()
+        self._metrics.disconnects.labels(int(code)).inc()
+
+    def refused_request(self, client: str | None, error: Refusal) -> None:
+        """Note a plain request that is turned away."""
+        self._metrics.refused.labels(error.code).inc()
+        if not isinstance(error, (RateLimited, LimitReached)):
+            # Of those there are too many already.
+            self._log.info("request refused", client=client, code=error.code, error=str(error))
+
+    def flooded(self, visit: int, client: str | None, limit: str) -> None:
+        """Note somebody who sends too much and is sent away for it."""
+        self._log.warning("sends too much", connection=_name(visit), client=client, limit=limit)
+        self._metrics.limits.labels(limit).inc()
 
     def left_early(self, visit: int, client: str | None, session: str, code: int) -> None:
         """Note somebody who left, or was sent away, before the session could be served."""
@@ -109,6 +121,7 @@ class Records:
         """Note a message that was not."""
         self._metrics.inbound.labels(error.code).inc()
         if isinstance(error, RateLimited):
+            self._metrics.limits.labels("inbound_per_s").inc()
             # There are too many of them already.
             return
         self._log.info("bad message", connection=_name(visit), client=client, error=str(error))

@@ -110,6 +110,8 @@ class HAProxyProcess:
         tls_pem: certificate and key in one file; with it, the configuration's ``#tls`` lines are
             in force and ``wss_url`` leads there.
         environment: further ``LB_*`` variables of the configuration file.
+        replacing: texts of the configuration, and what stands there instead: a test can't wait for a
+            minute.
         ready_within_s: how long the relays may take to come up.
     """
 
@@ -121,6 +123,7 @@ class HAProxyProcess:
         page: tuple[str, int] | None = None,
         tls_pem: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        replacing: Mapping[str, str] | None = None,
         ready_within_s: float = 15.0,
     ) -> None:
         self._relays = tuple(relays)
@@ -128,6 +131,7 @@ class HAProxyProcess:
         self._page = page
         self._tls_pem = tls_pem
         self._environment = dict(environment or {})
+        self._replacing = dict(replacing or {})
         self._ready_within_s = ready_within_s
         self._dns = FakeDns()
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __aexit__
@@ -242,6 +246,9 @@ class HAProxyProcess:
         config = CONFIG.read_text()
         if self._tls_pem is not None:
             config = config.replace("#tls ", "")
+        for old, new in self._replacing.items():
+            assert config.count(old) == 1, f"not once in {CONFIG}: {old}"
+            config = config.replace(old, new)
         with tempfile.NamedTemporaryFile("w", suffix=".cfg") as config_file:
             config_file.write(config)
             config_file.flush()

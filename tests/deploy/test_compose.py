@@ -13,6 +13,9 @@ import jsonschema
 import pytest
 import yaml
 
+from relay.errors import SettingsError
+from relay.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILES = [ROOT / "docker-compose.yml", ROOT / "deploy" / "redis-on-localhost.yml"]
 DOCKERFILES = sorted((ROOT / "deploy").glob("*.Dockerfile"))
@@ -139,7 +142,8 @@ def test_every_relay_setting_is_explained() -> None:
     """Each RELAY_* variable that the relay is given stands in .env.example, or is derived."""
     given = {name for name in service("relay")["environment"] if name.startswith("RELAY_")}
     explained = set(re.findall(r"^#?(\w+)=", ENV_EXAMPLE.read_text(), flags=re.MULTILINE))
-    assert given - {"RELAY_REDIS_URL"} <= explained
+    derived = {"RELAY_REDIS_URL", "RELAY_PUBLIC_HOST", "RELAY_TRUSTED_PROXIES"}
+    assert given - derived <= explained
 
 
 def test_documented_defaults_are_the_real_ones() -> None:
@@ -153,7 +157,10 @@ def test_documented_defaults_are_the_real_ones() -> None:
 
 def test_no_secret_is_in_the_files() -> None:
     """Secrets come from .env, which neither git nor an image gets to see."""
-    named = re.compile(r"(SECRET|PASSWORD|TOKEN|KEY)\w*\s*[=:]\s*[^\s$#]", flags=re.IGNORECASE)
+    # `:-}` is a default that is empty.
+    named = re.compile(
+        r"(SECRET|PASSWORD|TOKEN|KEY)\w*\s*[=:](?!-\})\s*[^\s$#]", flags=re.IGNORECASE
+    )
     for path in [*COMPOSE_FILES, ENV_EXAMPLE]:
         assert named.search(path.read_text()) is None, path.name
     assert not sent_to_builder(".env")
@@ -165,6 +172,22 @@ def test_a_shells_redis_url_does_not_reach_the_relay() -> None:
     code = re.sub(r"#.*", "", COMPOSE_FILES[0].read_text())
     assert "${RELAY_REDIS_URL" not in code
     assert service("relay")["environment"]["RELAY_REDIS_URL"] == "redis://redis:6379/0"
+
+
+def test_relays_know_whether_strangers_reach_them() -> None:
+    """Relays are told the very address on which HAProxy is published, so that none is open on it."""
+    code = COMPOSE_FILES[0].read_text()
+    host = "${HINT_RELAY_HOST:-127.0.0.1}"
+    assert f"RELAY_PUBLIC_HOST: {host}\n" in code
+    assert f'- "{host}:' in code
+    settings = {
+        name.removeprefix("RELAY_").lower(): value
+        for name, value in service("relay")["environment"].items()
+    }
+    settings["host"] = "0.0.0.0"
+    Settings.load(**settings).check_closed()
+    with pytest.raises(SettingsError, match="RELAY_JWT_SECRET"):
+        Settings.load(**{**settings, "public_host": "0.0.0.0"}).check_closed()
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -281,9 +304,9 @@ def test_relays_can_be_scaled() -> None:
 
 
 def test_only_the_load_balancer_is_published() -> None:
-    """Redis, relays and page can't be reached past HAProxy."""
+    """Redis, relays and page can't be reached past HAProxy, and that by this machine only."""
     assert [name for name in SERVICES if "ports" in service(name)] == ["haproxy"]
-    assert service("haproxy")["ports"] == ["8080:8080"]
+    assert service("haproxy")["ports"] == ["127.0.0.1:8080:8080"]
 
 
 def test_redis_is_published_on_loopback_only_when_asked_for() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "docs" / "DEPLOY.md"
+SECURITY = ROOT / "docs" / "SECURITY.md"
 TROUBLESHOOTING = ROOT / "docs" / "TROUBLESHOOTING.md"
 
 
@@ -47,3 +48,22 @@ def test_named_variables_exist(document: Path) -> None:
     named = set(re.findall(r"\b((?:HINT_RELAY|LB)_[A-Z_]+)\b", document.read_text()))
     assert named
     assert [name for name in sorted(named) if name not in known] == []
+
+
+def test_each_threat_has_a_test() -> None:
+    """Each test that SECURITY.md names for a defence is there, and each defence names one."""
+    rows = [
+        line.split(" | ")
+        for line in SECURITY.read_text().partition("## Threats")[2].splitlines()
+        if line.startswith("| ") and not line.startswith(("| threat", "| ---"))
+    ]
+    assert len(rows) > 20
+    missing = []
+    for *_, tests in rows:
+        named = re.findall(r"`([\w./]+\.py)(?:::(\w+))?`", tests)
+        assert named or "`make " in tests or "library's" in tests, tests
+        for name, function in named:
+            path = ROOT / (name if "/" in name else f"tests/relay/routes/{name}")
+            if not path.is_file() or f"def {function}" not in path.read_text():
+                missing.append(f"{name}::{function}")
+    assert missing == []

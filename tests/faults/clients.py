@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Protocol
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _AGAIN_S = 0.3
 
 
-class FlappingClient:
+class FlappingClient(ABC):
     """A facilitator on a bad line: connects anywhere, is cut off, comes back with its position.
 
     Where hints stream it also says what it does with hints, and says it again under the same id after
@@ -37,7 +38,7 @@ class FlappingClient:
     Args:
         witness: checks each message as it comes.
         ledger: is told what was acknowledged.
-        pick_url: says where to connect this time; any relay will do.
+        pick_port: says where to connect this time; any relay will do.
         draw: the run's random source.
         stays_s: bounds of how long a connection lasts before it is reset.
     """
@@ -46,7 +47,7 @@ class FlappingClient:
         self,
         witness: Witness,
         ledger: Ledger,
-        pick_url: Callable[[], str],
+        pick_port: Callable[[], int],
         draw: random.Random,
         *,
         stays_s: tuple[float, float],
@@ -57,21 +58,18 @@ class FlappingClient:
         self.said = 0
         self.unacknowledged: dict[str, str] = {}
         self.refused: set[str] = set()
+        self.violation: Violation | None = None
         self._ledger = ledger
-        self._pick_url = pick_url
+        self._pick_port = pick_port
         self._draw = draw
         self._stays_s = stays_s
         self._stays = False
-        self._websocket: ClientConnection | None = None
-        self.violation: Violation | None = None
 
     async def run(self) -> None:
         """Flap until cancelled; the first violation ends it."""
         try:
             while True:
-                with contextlib.suppress(
-                    OSError, TimeoutError, WebSocketException, InvalidHandshake, EOFError
-                ):
+                with contextlib.suppress(OSError, EOFError, *self._breaks):
                     await self._connect_once()
                 await asyncio.sleep(self._draw.uniform(0.05, 0.4))
         except Violation as violation:
@@ -87,34 +85,48 @@ class FlappingClient:
             raise Violation(f"{self.witness}: no answer to {sorted(self.unacknowledged)}")
         self.witness.final_check(self._ledger, truth)
 
+    # What every kind of client has of its own
+
+    _breaks: tuple[type[Exception], ...] = ()
+    """How a connection can end, beside the system's errors."""
+
+    @abstractmethod
+    async def _open(self) -> Line:
+        """Connect to any relay, with what it has."""
+
+    def _took(self, message: dict[str, Any]) -> None:
+        """Look at a message that the witness has taken; most have nothing to add."""
+        return
+
+    def _begin_anew(self) -> None:
+        """Ask for everything when it connects next."""
+        self.witness.forget_position()
+
+    # Inside
+
     async def _connect_once(self) -> None:
-        since = "" if self.witness.position is None else f"&since={self.witness.position}"
-        url = f"{self._pick_url()}?session={self.witness.session}&guest={self.witness.name}{since}"
-        websocket = await connect(
-            url, proxy=None, ping_interval=None, open_timeout=5, close_timeout=0.1, max_size=None,
-            compression=None,
-        )  # fmt: skip
+        line = await self._open()
         self.connects += 1
         reset = asyncio.get_running_loop().call_later(
-            self._draw.uniform(*self._stays_s), self._reset, websocket
+            self._draw.uniform(*self._stays_s), self._reset, line
         )
         speaking = None
         try:
             while True:
                 # Longer than two heartbeats: the relay or the network is dead.
                 async with asyncio.timeout(4):
-                    text = await websocket.recv()
-                message = json.loads(text)
+                    message = await line.receive()
                 self.witness.take(message)
+                self._took(message)
                 if message["type"] == "connection" and speaking is None and self.witness.streams:
-                    speaking = asyncio.create_task(self._speak(websocket))
+                    speaking = asyncio.create_task(self._speak(line))
                 self._heed(message)
                 if self.witness.begin_anew:
-                    self.witness.forget_position()
+                    self._begin_anew()
                     return
         finally:
             reset.cancel()
-            websocket.transport.abort()
+            line.abort()
             if speaking is not None:
                 speaking.cancel()
                 await asyncio.gather(speaking, return_exceptions=True)
@@ -130,11 +142,13 @@ class FlappingClient:
                     self.unacknowledged.pop(ref, None)
                     self.refused.add(code)
 
-    async def _speak(self, websocket: ClientConnection) -> None:
+    async def _speak(self, line: Line) -> None:
         """Say again what is not acknowledged, and something new now and then."""
         while True:
-            for text in list(self.unacknowledged.values()):
-                await websocket.send(text)
+            for message_id, text in list(self.unacknowledged.items()):
+                answer = await line.send(message_id, text)
+                if answer is not None:
+                    self._heed(answer)
             await asyncio.sleep(_AGAIN_S + self._draw.uniform(0, 0.5))
             if self.witness.hints and not self._stays and len(self.unacknowledged) < 3:
                 number, self.said = self.said, self.said + 1
@@ -148,10 +162,56 @@ class FlappingClient:
                     }
                 )
 
-    def _reset(self, websocket: ClientConnection) -> None:
+    def _reset(self, line: Line) -> None:
         if not self._stays:
             self.resets += 1
-            websocket.transport.abort()
+            line.abort()
+
+
+class Line(Protocol):
+    """One connection, of whatever kind."""
+
+    async def receive(self) -> dict[str, Any]:
+        """Return the next message."""
+
+    async def send(self, message_id: str, text: str) -> dict[str, Any] | None:
+        """Say something; returns the ``ack`` or ``error``, None when that will be received."""
+
+    def abort(self) -> None:
+        """Break it without a word."""
+
+
+class SocketClient(FlappingClient):
+    """One that reads and says everything over a WebSocket."""
+
+    _breaks = (WebSocketException, InvalidHandshake)
+
+    async def _open(self) -> Line:
+        witness = self.witness
+        since = "" if witness.position is None else f"&since={witness.position}"
+        return _Socket(
+            await connect(
+                f"ws://127.0.0.1:{self._pick_port()}/ws"
+                f"?session={witness.session}&guest={witness.name}{since}",
+                proxy=None, ping_interval=None, open_timeout=5, close_timeout=0.1, max_size=None,
+                compression=None,
+            )
+        )  # fmt: skip
+
+
+class _Socket:
+    def __init__(self, websocket: ClientConnection) -> None:
+        self._websocket = websocket
+
+    async def receive(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(await self._websocket.recv())
+        return message
+
+    async def send(self, message_id: str, text: str) -> None:
+        await self._websocket.send(text)
+
+    def abort(self) -> None:
+        self._websocket.transport.abort()
 
 
 class StreamingAgent:

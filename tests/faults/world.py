@@ -14,9 +14,11 @@ import httpx
 import orjson
 
 from relay.broker.broker import Broker
+from relay.errors import BrokerError
 from relay.snapshot import fold
 from tests.faults.checker import Ledger, Text, Truth, Violation, Witness
-from tests.faults.clients import FlappingClient, SteadyPublisher, StreamingAgent
+from tests.faults.clients import FlappingClient, SocketClient, SteadyPublisher, StreamingAgent
+from tests.faults.event_clients import EventSource, EventsReader
 from tests.support.redis import RedisServer
 from tests.support.relay import RelayProcess
 from tests.support.tcp_proxy import TcpProxy
@@ -29,8 +31,13 @@ if TYPE_CHECKING:
 # Streaming sessions with an agent of their own, at most: all live in this one process.
 _MAX_AGENTS = 5
 
-# uvicorn's server and lifespan, the hub with its probe, and the request that asks.
-_IDLE_TASKS = 8
+# Clients, each kind in every session: a third of them read events.
+_KINDS: tuple[type[FlappingClient], ...] = (
+    SocketClient, EventsReader, SocketClient, SocketClient, EventSource, SocketClient,
+)  # fmt: skip
+
+# uvicorn's server and lifespan, the hub with its probe, the lobby, and the request that asks.
+_IDLE_TASKS = 9
 
 
 class Size(NamedTuple):
@@ -58,7 +65,8 @@ _FLAGS = (
 class World:
     """Everything that a scenario can disturb.
 
-    In every second session hints stream, and facilitators say what they do with hints.
+    In every second session hints stream, and facilitators say what they do with hints. A third of the
+    clients read events, half of those know nothing of positions.
 
     ``redis_proxies[i]`` lies between ``relays[i]`` and Redis; ``publisher_proxy`` between the agents
     and Redis; ``client_proxies[i]`` between clients and ``relays[i]``. ``redis_url`` is where the data
@@ -135,7 +143,8 @@ class World:
     ) -> FlappingClient:
         """Let one more client come."""
         witness = Witness(session, f"client{len(self.clients)}", streams=session in self.streaming)
-        client = FlappingClient(witness, self.ledger, self._pick_url, self.draw, stays_s=stays_s)
+        kind = _KINDS[len(self.clients) // len(self.sessions) % len(_KINDS)]
+        client = kind(witness, self.ledger, self._pick_port, self.draw, stays_s=stays_s)
         self.clients.append(client)
         self._client_tasks.append(asyncio.create_task(client.run()))
         return client
@@ -180,7 +189,8 @@ class World:
                 truths = await self._truths()
                 for client in self.clients:
                     client.final_check(truths.get(client.witness.session))
-            except Violation:
+            except (Violation, BrokerError):
+                # Not there yet; or all of this takes the machine, and Redis too long.
                 if loop.time() > deadline_s:
                     raise
                 await asyncio.sleep(0.1)
@@ -254,9 +264,8 @@ class World:
         """Return the memory of each relay."""
         return [_resident_kib(relay.pid) / 1024 for relay in self.relays]
 
-    def _pick_url(self) -> str:
-        proxy = self.draw.choice(self.client_proxies)
-        return f"ws://127.0.0.1:{proxy.port}/ws"
+    def _pick_port(self) -> int:
+        return self.draw.choice(self.client_proxies).port
 
     async def __aexit__(
         self,

@@ -14,12 +14,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jwt
 import pytest
+from typer.testing import CliRunner
 
+from relay.cli import app
 from relay.embedded import EmbeddedBroker
 from relay.settings import Settings
 from tests.support.client import client
 from tests.support.process import ROOT, Process, stable_port, wait_until
+from tests.support.relay import RelayProcess
+from tests.support.tokens import OTHER_SECRET, SECRET
 
 if TYPE_CHECKING:
     from tests.support.redis import RedisServer
@@ -39,6 +44,12 @@ def _run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         capture_output=True, text=True, cwd=ROOT, timeout=30, check=False,
         env={**kept, **_PLAIN, **environment},
     )  # fmt: skip
+
+
+def _invoke(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Do what ``_run`` does in this process: for what fails before it does anything."""
+    done = CliRunner().invoke(app, words, env={**_PLAIN, **environment})
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
 
 def _sentence(done: subprocess.CompletedProcess[str]) -> str:
@@ -99,18 +110,25 @@ def test_help() -> None:
     """``hint-relay --help`` lists all commands."""
     done = _run("--help")
     assert done.returncode == 0
-    for command in ("serve", "dev"):
+    for command in ("serve", "dev", "token", "revoke"):
         assert f" {command} " in done.stdout
 
 
-@pytest.mark.parametrize("columns", ["80", "120"])
+def _shown(default: object) -> str:
+    if isinstance(default, tuple):
+        return ",".join(default) or "none"
+    return "none" if default is None else str(default)
+
+
+# In fewer columns the longest names are cut in two.
+@pytest.mark.parametrize("columns", ["90", "120"])
 def test_help_of_serve(columns: str) -> None:
     """``serve --help`` lists every setting with its flag, its variable and its default."""
     text = _run("serve", "--help", COLUMNS=columns).stdout
     for name, field in Settings.model_fields.items():
         assert f"--{name.replace('_', '-')} " in text
         assert f"RELAY_{name.upper()};" in text
-        assert f"{'none' if field.default is None else field.default}]" in text
+        assert f"{_shown(field.default)}]" in text
 
 
 @pytest.mark.parametrize(
@@ -123,7 +141,7 @@ def test_help_of_serve(columns: str) -> None:
         (["--redis-url", "http://127.0.0.1"], "RELAY_REDIS_URL"),
         (["--redis-url", "redis://127.0.0.1:port/0"], "RELAY_REDIS_URL"),
         (["--page-dir", "/nowhere"], "make page"),
-        (["--host", "192.0.2.1", "--port", "0"], "Can't listen on 192.0.2.1:0"),
+        (["--insecure", "--host", "192.0.2.1", "--port", "0"], "Can't listen on 192.0.2.1:0"),
     ],
 )
 def test_bad_settings(words: list[str], told: str) -> None:
@@ -139,6 +157,147 @@ def test_bad_variables() -> None:
     assert "RELAY_REDIS_URL" in text
     assert "RELAY_WORKERS" in text
     assert "hunter2" not in text
+
+
+_TOKEN = ["token", "--session", "demo"]
+_SECRET = {"RELAY_JWT_SECRET": SECRET}
+
+
+def test_a_token() -> None:
+    """``token`` prints a token and nothing else on stdout; it is what was asked for."""
+    words = [*_TOKEN, "--session", "team-*", "--sub", "ada", "--role", "observer", "--for", "15m"]
+    done = _run(*words, RELAY_JWT_AUDIENCE="relay", RELAY_JWT_ISSUER="us", **_SECRET)
+    assert done.returncode == 0, done.stderr
+    made = done.stdout.removesuffix("\n")
+    claims = jwt.decode(made, SECRET, ["HS256"], audience="relay", issuer="us")
+    assert claims["sessions"] == ["demo", "team-*"]
+    assert (claims["sub"], claims["role"]) == ("ada", "observer")
+    assert claims["exp"] - claims["iat"] == 900
+    assert made not in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_a_token_while_a_secret_is_replaced() -> None:
+    """Of several secrets the first one signs."""
+    done = _run(*_TOKEN, RELAY_JWT_SECRET=f"{SECRET} {OTHER_SECRET}")
+    assert jwt.decode(done.stdout.strip(), SECRET, ["HS256"])["role"] == "facilitator"
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "told"),
+    [
+        (_TOKEN, {}, "openssl rand -hex 32"),
+        (_TOKEN, {"RELAY_JWT_SECRET": "short"}, "32 are the least"),
+        (_TOKEN, {"RELAY_JWT_SECRET": "  "}, "32 are the least"),
+        (["token"], _SECRET, "--session"),
+        (["token", "--session", "a b"], _SECRET, "'sessions'"),
+        (["token", "--session", "a*b"], _SECRET, "'sessions'"),
+        (["token", "--session", ""], _SECRET, "'sessions'"),
+        ([*_TOKEN, "--for", "0h"], _SECRET, "12h or 7d"),
+        ([*_TOKEN, "--for", "forever"], _SECRET, "12h or 7d"),
+        ([*_TOKEN, "--role", "admin"], _SECRET, "observer"),
+        ([*_TOKEN, "--sub", ""], _SECRET, "--sub"),
+        ([*_TOKEN, "--sub", "x" * 129], _SECRET, "--sub"),
+        (["revoke"], {}, "either --jti <id> or --sub <person>"),
+        (["revoke", "--jti", "1", "--sub", "ada"], {}, "either"),
+        (["revoke", "--jti", ""], {}, "--jti"),
+        (["revoke", "--sub", "a\nb"], {}, "--sub"),
+        (["revoke", "--jti", "1", "--for", "x"], {}, "12h or 7d"),
+        (["revoke", "--jti", "1", "--redis-url", "nonsense"], {}, "RELAY_REDIS_URL"),
+    ],
+)
+def test_wrong_words_about_tokens(words: list[str], environment: dict[str, str], told: str) -> None:
+    """What can't be done is one sentence, without the secret."""
+    text = _sentence(_invoke(*words, **environment))
+    assert told in text
+    assert SECRET not in text
+
+
+def test_revoking_without_redis() -> None:
+    """A revocation that reached nobody does not look like one."""
+    text = _sentence(
+        _invoke("revoke", "--jti", "1", "--redis-url", f"redis://127.0.0.1:{stable_port()}")
+    )
+    assert "Revoked" not in text
+
+
+async def test_revoking(redis_server: RedisServer, session_id: str) -> None:
+    """``token``'s token opens a session of ``serve``'s, until ``revoke`` takes it back."""
+    with RelayProcess(redis_server.url, environment=_SECRET) as relay:
+        done = await asyncio.to_thread(
+            _run, "token", "--session", session_id, "--sub", session_id, **_SECRET
+        )
+        made = done.stdout.strip()
+        async with client(relay.ws_url, session_id, token=made) as facilitator:
+            revoked = await asyncio.to_thread(
+                _run, "revoke", "--sub", session_id, "--redis-url", redis_server.url
+            )
+            assert revoked.returncode == 0, revoked.stderr
+            assert "Revoked" in revoked.stderr
+            code, reason, _ = await facilitator.closed(2.0)
+            assert (code, reason) == (1008, "Unauthorized")
+        # What has been revoked stays revoked when the relay is another one.
+        relay.kill()
+        relay.start()
+        await asyncio.to_thread(relay.wait_until_ready)
+        async with client(relay.ws_url, session_id, welcome=False, token=made) as facilitator:
+            assert (await facilitator.closed())[0] == 1008
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--host", "0.0.0.0"],
+        ["--host", "::"],
+        ["--host", "192.0.2.1"],
+        ["--public-host", "0.0.0.0"],
+        ["--host", "127.0.0.1", "--public-host", "relay.example.com"],
+        ["--host", "0.0.0.0", "--public-host", "localhost.example.com"],
+    ],
+)
+def test_open_relays(words: list[str]) -> None:
+    """Without tokens ``serve`` refuses to be reached by strangers, and says what to do."""
+    text = _sentence(_invoke("serve", "--port", "0", *words))
+    for advice in ("RELAY_JWT_SECRET", "RELAY_JWT_KEY_FILE", "RELAY_JWKS_URL", "--insecure"):
+        assert advice in text
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        (["--insecure"], {}),
+        (["--public-host", "127.0.0.1"], {}),
+        (["--public-host", "localhost"], {}),
+        ([], _SECRET),
+    ],
+)
+def test_relays_that_may_be_reached(
+    redis_server: RedisServer, words: list[str], environment: dict[str, str]
+) -> None:
+    """With tokens, or a word that something else keeps strangers out, it listens everywhere."""
+    with Process(
+        [str(_BIN / "hint-relay"), "serve", "--host", "0.0.0.0", "--port", "0", *words],
+        {"RELAY_REDIS_URL": redis_server.url, **environment},
+    ) as relay:
+        relay.wait_for_output("link up")
+        assert "Hint Relay on http://localhost:" in relay.output
+        assert SECRET not in relay.output
+        assert relay.stop() == 0
+
+
+async def test_dev_with_tokens() -> None:
+    """``dev`` under a secret asks for tokens as ``serve`` does, and shows an address that has one."""
+    with Dev() as dev:
+        dev.kill()
+        dev._environment.update(_SECRET)
+        dev.start()
+        await asyncio.to_thread(dev.wait_until_told)
+        said = re.search(r"session=demo#token=(\S+)", dev.output)
+        assert said is not None
+        async with client(dev.ws_url, "demo", token=said[1]) as facilitator:
+            assert facilitator.first["you"] == "you"
+        async with client(dev.ws_url, "demo", welcome=False) as stranger:
+            assert (await stranger.closed())[0] == 1008
 
 
 @pytest.mark.parametrize("command", ["serve", "dev"])

@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from relay.close_codes import CloseCode
+import pytest
+
+from relay.close_codes import CloseCode, code_of_refusal
+from relay.errors import (
+    Forbidden,
+    HintRelayError,
+    InvalidSession,
+    KeysUnavailable,
+    LimitReached,
+    RequestError,
+    Unauthorized,
+)
 
 _GOLDEN = Path(__file__).parents[1] / "golden" / "close_codes.json"
 
@@ -35,3 +46,21 @@ def test_the_number_alone_tells() -> None:
 def test_reasons_fit_into_a_close_frame() -> None:
     """A reason has at most 123 bytes (RFC 6455 section 5.5)."""
     assert all(len(code.reason.encode()) <= 123 for code in CloseCode)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Unauthorized("Why."), 1008),
+        (Forbidden("Why."), 1008),
+        (LimitReached("max_connections", "Why."), 4102),
+        (KeysUnavailable(), 1011),
+        (InvalidSession("a b"), 4101),
+        (RequestError("Why."), 4101),
+    ],
+)
+def test_refusals(error: HintRelayError, code: int) -> None:
+    """Who is refused for good stays away; who could not be judged comes back."""
+    found = code_of_refusal(error)
+    assert found == code
+    assert found.reconnect == isinstance(error, KeysUnavailable)

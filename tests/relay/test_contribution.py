@@ -86,6 +86,15 @@ def test_incomplete_commands(fields: dict[str, Any], what: str) -> None:
         _contribution(fields)
 
 
+def test_nested_too_deep() -> None:
+    """What can be read but not written is its sender's mistake."""
+    deep: Any = []
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(InvalidMessage, match="can't be written"):
+        _contribution({**_STEER, "extra": deep})
+
+
 def test_long_texts() -> None:
     """``steer`` is bounded in characters, and the refusal says the bound."""
     _contribution({**_STEER, "text": "é" * MAX_STEER_CHARACTERS})

@@ -1,4 +1,4 @@
-"""Frames that the relay makes itself, held against the websockets library's."""
+"""Frames and events that the relay makes itself, held against the websockets library's and the standard."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from relay.frames import text_frame
+from relay.frames import server_sent_event, text_frame
+from relay.position import Position
 from relay.publication import Publication
+from tests.support.events import Event, EventParser
 
 
 def _expected(payload: bytes) -> bytes:
@@ -61,3 +63,22 @@ def test_a_publication_is_framed_once() -> None:
     """Everybody is sent the same bytes object."""
     publication = Publication(None, "é".encode())
     assert publication.frame is publication.frame
+
+
+@given(st.text(st.characters(exclude_characters="\0")), st.sampled_from([None, "17-4"]))
+def test_any_text_as_an_event(text: str, event_id: str | None) -> None:
+    """Any text comes out of a browser's parser as it was, but for the kind of its line breaks."""
+    payload = f"{text}.".encode(errors="replace")
+    parser = EventParser("before")
+    wanted = payload.decode().replace("\r\n", "\n").replace("\r", "\n")
+    last_id = event_id or "before"
+    assert parser.feed(server_sent_event(event_id, payload)) == [Event(wanted, last_id=last_id)]
+    assert parser.feed(server_sent_event(None, b"{}")) == [Event("{}", last_id=last_id)]
+
+
+def test_an_event_is_made_once() -> None:
+    """All who read events are given the same bytes, with the position as the id if there is one."""
+    kept = Publication(Position(17, 4), b'{"a":1}')
+    assert kept.event == b'id: 17-4\ndata: {"a":1}\n\n'
+    assert kept.event is kept.event
+    assert Publication(None, b"{\xff}").event == "data: {\ufffd}\n\n".encode()

@@ -30,3 +30,11 @@ def test_bad_names(guest: str) -> None:
     with pytest.raises(RequestError, match="1 to 64") as refusal:
         identify(guest)
     assert refusal.value.code == "bad_request"
+
+
+def test_somebody_with_a_token() -> None:
+    """The token's subject is the name, on every connection, whatever the client calls itself."""
+    assert identify("mara", "ada") == Identity("ada", is_lasting=True)
+    assert identify("not a name!", "ada") == Identity("ada", is_lasting=True)
+    assert identify(None, "ada", is_watching=False) == Identity("ada", True, is_watching=False)
+    assert identify("mara", is_watching=False) == Identity("guest-mara", True, is_watching=False)

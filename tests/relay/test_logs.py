@@ -180,3 +180,14 @@ def test_an_agent_s_output_is_its_own(redis_server: RedisServer) -> None:
     assert done.stdout == "BrokerUnavailable\n"
     (warning,) = done.stderr.splitlines()
     assert "redis away, messages wait" in warning
+
+
+def test_what_people_send_is_not_logged() -> None:
+    """At debug the WebSocket library would write every frame, with tokens and people's words."""
+    code = (
+        "from relay.socket.inbound import Inbound\n"
+        "from tests.support.websocket import TEXT, frame\n"
+        "log.debug('this is')\n"
+        "assert list(Inbound(1000).receive(frame(TEXT, b'a secret'))) == ['a secret']\n"
+    )
+    assert [line["event"] for line in _lines(code, "debug")] == ["this is"]

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from relay.errors import InvalidMessage, MessageTooLarge
-from relay.messages import Hint, Ping, check_size, parse_inbound, parse_message
+from relay.messages import (
+    Hint,
+    Ping,
+    Refresh,
+    Refreshed,
+    check_size,
+    parse_inbound,
+    parse_message,
+)
 
 _GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "messages.json").read_text("utf-8"))
 
@@ -54,7 +62,9 @@ def test_times_that_json_or_a_clock_does_not_have(number: float) -> None:
 
 def test_only_facilitators_messages_come_in() -> None:
     """A facilitator can't publish a hint, and can ping."""
-    with pytest.raises(InvalidMessage, match="known here: 'feedback', 'command', 'seen', 'ping'"):
+    with pytest.raises(
+        InvalidMessage, match="known here: 'feedback', 'command', 'seen', 'ping', 'refresh'"
+    ):
         parse_inbound('{"type":"hint","text":"forged"}')
     assert isinstance(parse_inbound('{"type":"ping"}'), Ping)
 
@@ -72,3 +82,16 @@ def test_size_limit() -> None:
     check_size(b"x" * 100, 100)
     with pytest.raises(MessageTooLarge, match="101 bytes; 100 are allowed"):
         check_size(b"x" * 101, 100)
+
+
+def test_refreshing() -> None:
+    """A client shows a newer token; what is wrong with it is said without showing it."""
+    message = parse_inbound('{"type":"refresh","token":"a.b.c"}')
+    assert isinstance(message, Refresh)
+    assert message.token == "a.b.c"
+    for wrong in ('{"type":"refresh"}', '{"type":"refresh","token":["a.b.c"]}'):
+        with pytest.raises(InvalidMessage, match=r"^'token': ") as refusal:
+            parse_inbound(wrong)
+        assert "a.b.c" not in str(refusal.value)
+    answer = Refreshed(expires_at=7.5, role="observer").to_json()
+    assert json.loads(answer) == {"type": "refreshed", "expires_at": 7.5, "role": "observer"}

@@ -44,6 +44,7 @@ class Somebody:
     """A reader that only joins."""
 
     generation = -1
+    name = ""
     facilitator = None
 
     def wake(self, fresh: Fresh) -> bool:
@@ -88,4 +89,19 @@ async def test_the_log_may_be_ahead_of_the_subscription(broker: Broker, session_
             welcome = await room.join(Somebody(), since, None)
             assert _texts(welcome) == [("abcde", "complete")]
             assert welcome.backlog.recovered is (None if since is None else True)
+    room.close()
+
+
+async def test_a_hint_that_only_another_relay_has_yet(broker: Broker, session_id: str) -> None:
+    """Feedback may name a hint that this relay's subscription has yet to bring: it is no unknown one."""
+    await broker.publish(session_id, b'{"type":"hint","id":"a","text":""}', "a")
+    room = Room(session_id, Feed(max_messages=9, max_bytes=1 << 20), Log(broker), lambda _: None)
+    room.open()
+    async with asyncio.timeout(5):
+        await room.join(Somebody(), None, None)
+        assert await room.known_hints({"a", "x"}, reads_here=False) == {"a"}
+        await broker.publish(session_id, b'{"type":"hint","id":"b","text":""}', "b")
+        assert await room.known_hints({"a", "b"}) == {"a"}
+        assert await room.known_hints({"a", "b", "x"}, reads_here=False) == {"a", "b"}
+        assert await room.known_hints({"b"}) == {"b"}
     room.close()

@@ -102,6 +102,12 @@ def test_addresses_to_open(host: str, shown: str) -> None:
         assert url_of(listener) == f"http://{shown}:{listener.getsockname()[1]}"
 
 
+def test_no_waiting_for_acknowledgements() -> None:
+    """What a loop of asyncio accepts is known as TCP, so that it turns Nagle's algorithm off."""
+    with bind(Settings.load(port=0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+
+
 def test_a_taken_port() -> None:
     """A port that somebody listens on is refused with what to do."""
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -27,6 +28,7 @@ class Client:
 
     def __init__(self, websocket: ClientConnection) -> None:
         self.websocket = websocket
+        self.first: Json = {}
 
     async def next(
         self, timeout_s: float = 10.0, *, passing: Collection[str] = ("presence",)
@@ -82,18 +84,41 @@ class Client:
 
 @asynccontextmanager
 async def client(
-    ws_url: str, session: str | None, *, welcome: bool = True, **query: str
+    ws_url: str,
+    session: str | None,
+    *,
+    welcome: bool = True,
+    headers: Collection[tuple[str, str]] = (),
+    subprotocols: Collection[str] = (),
+    **query: str,
 ) -> AsyncIterator[Client]:
-    """Connect; with ``welcome`` the first message is read and checked."""
+    """Connect; with ``welcome`` the first message is read and checked, and kept as ``first``.
+
+    Args:
+        ws_url: without its query.
+        session: None leaves the parameter out.
+        welcome: whether the relay is to say that we are connected.
+        headers: more of them.
+        subprotocols: those that are offered.
+        query: more parameters, as they go out.
+    """
     words = [f"{key}={value}" for key, value in query.items()]
     if session is not None:
         words.insert(0, f"session={session}")
     url = f"{ws_url}?{'&'.join(words)}"
-    # Who has stopped reading does not hear the answer to its close frame either: a second is enough.
-    async with connect(url, proxy=None, max_size=None, close_timeout=1) as websocket:
+    async with connect(
+        url,
+        proxy=None,
+        max_size=None,
+        # Who has stopped reading does not hear the answer to its close frame either: a second is enough.
+        close_timeout=1,
+        additional_headers=list(headers),
+        subprotocols=[Subprotocol(one) for one in subprotocols] or None,
+    ) as websocket:
         reader = Client(websocket)
         if welcome:
             first = await reader.next()
             assert first["type"] == "connection", first
             assert first["status"] == "connected", first
+            reader.first = first
         yield reader

@@ -14,6 +14,7 @@ import uvicorn
 from relay.app import create_app
 from relay.server import bind, uvicorn_config
 from relay.settings import Settings
+from relay.socket.lobby import LOBBY
 from tests.support.process import Process, stable_port, wait_until
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from relay.hub import Hub
     from relay.metrics import Metrics
+    from relay.socket.lobby import Lobby
     from relay.socket.serving import Serving
 
 
@@ -33,10 +35,16 @@ class RelayProcess(Process):
         flags: more flags of ``serve``.
         host: where it listens.
         port: another port; with 0 the relay takes a free one.
+        environment: for secrets, which are no flags.
     """
 
     def __init__(
-        self, redis_url: str, *flags: str, host: str = "127.0.0.1", port: int | None = None
+        self,
+        redis_url: str,
+        *flags: str,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        environment: dict[str, str] | None = None,
     ) -> None:
         if port is None:
             port = stable_port(host)
@@ -44,10 +52,12 @@ class RelayProcess(Process):
             [
                 sys.executable, "-m", "relay.cli", "serve", "--host", host, "--port", str(port),
                 "--redis-url", redis_url, *flags,
-            ]
+            ],
+            environment,
         )  # fmt: skip
         self.host = host
         self._port = port
+        self._is_awaited = True
 
     @property
     def port(self) -> int:
@@ -82,10 +92,16 @@ class RelayProcess(Process):
         self.wait_for_output("Hint Relay on http://")
         wait_until(self.is_ready, f"{self.base_url} ready", timeout_s=timeout_s, every_s=0.05)
 
+    def without_waiting(self) -> Self:
+        """Start it without waiting until it is ready: for one that will not be."""
+        self._is_awaited = False
+        return self
+
     def __enter__(self) -> Self:
         """Start, and wait until it is ready."""
         super().__enter__()
-        self.wait_until_ready()
+        if self._is_awaited:
+            self.wait_until_ready()
         return self
 
 
@@ -120,6 +136,18 @@ class LocalRelay:
         return metrics
 
     @property
+    def lobby(self) -> Lobby:
+        """Return where connections wait for their request."""
+        assert self.server is not None
+        lobby: Lobby = self.server.lifespan.state[LOBBY]
+        return lobby
+
+    def count_of(self, name: str, **labels: str) -> float:
+        """Return a counter's value: ``limits_reached``, ``refused`` and so on."""
+        full = f"hint_relay_{name}_total"
+        return self.metrics.registry.get_sample_value(full, labels) or 0.0
+
+    @property
     def open_connections(self) -> set[Any]:
         """What the server would shut down with itself: the sockets that it serves."""
         assert self.server is not None
@@ -137,7 +165,8 @@ class LocalRelay:
             raise AssertionError(f"not within {timeout_s:g} s: {what}") from None
 
     async def until_nothing_is_left(self, timeout_s: float = 10.0) -> None:
-        """Wait until no facilitator has left a trace: room, reader, socket or heartbeat."""
+        """Wait until no facilitator has left a trace: room, reader, socket, heartbeat or count."""
+        admission = self.serving._gate.admission
 
         def traces() -> dict[str, int]:
             found = {
@@ -147,6 +176,10 @@ class LocalRelay:
                 "open connections": len(self.open_connections),
                 "heartbeat slots": sum(map(len, self.serving.heartbeat._slots)),
                 "connections counted": int(self.metrics.connections._value.get()),
+                "connections admitted": len(admission),
+                "names admitted": admission.traces,
+                "tokens watched": len(self.serving._token_watch),
+                "waiting in the lobby": len(self.lobby),
             }
             return {name: count for name, count in found.items() if count}
 

@@ -80,7 +80,7 @@ def request(
     """
     key = base64.b64encode(secrets.token_bytes(16)).decode() if key is None else key
     usual = {
-        "Host": "relay.test",
+        "Host": "localhost",
         "Connection": "Upgrade",
         "Upgrade": "websocket",
         "Sec-WebSocket-Version": "13",

@@ -28,6 +28,7 @@ const CONTROL_TYPES: ReadonlySet<string> = new Set([
   "heartbeat",
   "ack",
   "presence",
+  "refreshed",
   "drain",
 ]);
 

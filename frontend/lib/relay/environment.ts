@@ -1,4 +1,6 @@
-/** The part of a WebSocket that the client uses. */
+import { EventStream, type StreamRequest } from "./event-stream";
+
+/** The part of a WebSocket that the client uses; an `EventStream` has it, too. */
 export interface SocketLike {
   readonly readyState: number;
   onopen: ((event: Event) => void) | null;
@@ -12,13 +14,19 @@ export interface SocketLike {
 /** What happens around the page and matters to a session. */
 export type PageEvent = "online" | "offline" | "visible" | "hidden" | "pageshow" | "pagehide";
 
-/** Everything the client needs of the world; tests give it a fake one with a manual clock. */
-export interface Environment {
-  openSocket(url: string, protocols: readonly string[]): SocketLike;
+/** The time, and what is to be done later. */
+export interface Clock {
   nowMs(): number;
   /** Runs a function once after the delay; the result goes to `clearTimer`. */
   setTimer(run: () => void, delayMs: number): unknown;
   clearTimer(timer: unknown): void;
+}
+
+/** Everything the client needs of the world; tests give it a fake one with a manual clock. */
+export interface Environment extends Clock {
+  openSocket(url: string, protocols: readonly string[]): SocketLike;
+  /** Opens what stands in for a socket where none gets through. */
+  openStream(request: StreamRequest): SocketLike;
   /** Draws from [0, 1). */
   random(): number;
   /** Returns an id that nobody else has. */
@@ -32,11 +40,15 @@ export interface Environment {
 
 /** Returns the browser's own clock, sockets and events. Only to be called in a browser. */
 export function browserEnvironment(): Environment {
-  return {
-    openSocket: (url, protocols) => new WebSocket(url, [...protocols]),
+  const clock: Clock = {
     nowMs: () => Date.now(),
     setTimer: (run, delayMs) => window.setTimeout(run, delayMs),
     clearTimer: (timer) => window.clearTimeout(timer as number),
+  };
+  return {
+    ...clock,
+    openSocket: (url, protocols) => new WebSocket(url, [...protocols]),
+    openStream: (request) => new EventStream(request, clock),
     random: () => Math.random(),
     newId,
     isOnline: () => navigator.onLine,

@@ -9,6 +9,8 @@ const text = v.nullish(v.string());
 // Seconds since the epoch.
 const timestamp = v.nullish(v.pipe(v.number(), v.minValue(0)));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+// Any text: a role that the page doesn't know yet must not cost it the message.
+const role = text;
 const kept = { position: v.nullish(position), id: text, timestamp };
 
 /** How many hints one `seen` may name. */
@@ -37,6 +39,9 @@ const SCHEMAS = {
     snapshot: v.nullish(count),
     heartbeat_s: v.nullish(v.pipe(v.number(), v.gtValue(0))),
     you: text,
+    // Of the token that the connection was made with; both absent on a relay that needs none.
+    expires_at: timestamp,
+    role,
   }),
   hint: v.looseObject({
     type: v.literal("hint"),
@@ -83,11 +88,13 @@ const SCHEMAS = {
     text,
     by: text,
   }),
-  // Only ever sent; here so that both languages agree on it.
+  // This one and `refresh` are only ever sent; here so that both languages agree on them.
   seen: v.looseObject({
     type: v.literal("seen"),
     hints: v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(MAX_SEEN)),
   }),
+  refresh: v.looseObject({ type: v.literal("refresh"), token: v.string() }),
+  refreshed: v.looseObject({ type: v.literal("refreshed"), expires_at: timestamp, role }),
   presence: v.looseObject({
     type: v.literal("presence"),
     facilitators: count,

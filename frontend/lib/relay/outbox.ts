@@ -182,7 +182,8 @@ function afterError(
       return { ...letter, phase: "waiting", dueMs: nowMs + waitMs };
     }
     case "unavailable": {
-      const waitMs = backoffMs(Math.max(0, letter.tries - 1), random);
+      const leaveMs = Math.min(error.retry_after_ms ?? 0, MAX_RETRY_AFTER_MS);
+      const waitMs = leaveMs + backoffMs(Math.max(0, letter.tries - 1), random);
       return { ...letter, phase: "waiting", dueMs: nowMs + waitMs };
     }
     default:

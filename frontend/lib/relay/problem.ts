@@ -3,6 +3,7 @@ import { closeName } from "./codes";
 /** Why the client stopped and won't come back by itself. */
 export type ProblemKind =
   | "unauthorized"
+  | "signed_out"
   | "bad_request"
   | "limit_reached"
   | "kicked"
@@ -15,6 +16,8 @@ export interface Problem {
   readonly kind: ProblemKind;
   /** What the relay or the browser said about it; may be empty. */
   readonly detail: string;
+  /** Whether there is somebody to ask for another token. */
+  readonly renewable?: boolean;
 }
 
 /** Returns the problem behind a close code that stays away. */
@@ -38,6 +41,11 @@ export function problemOfThrow(error: unknown): Problem {
   const name = error instanceof Error || error instanceof DOMException ? error.name : "";
   const detail = error instanceof Error ? error.message : String(error);
   return { kind: name === "SecurityError" ? "mixed_content" : "bad_address", detail };
+}
+
+/** Tells whether another token would help. */
+export function needsToken(problem: Problem): boolean {
+  return problem.kind === "unauthorized" || problem.kind === "signed_out";
 }
 
 /** Tells whether the relay turned the page away, rather than the conversation having ended. */

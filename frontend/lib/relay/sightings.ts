@@ -10,6 +10,8 @@ export interface SeenMessage {
 export const SEEN_AFTER_MS = 1_000;
 /** What was reported so shortly before a connection broke may not have arrived. */
 export const AGAIN_WITHIN_MS = 30_000;
+/** A relay that could not take a report is left alone for so long. */
+export const FAILED_FOR_MS = 5_000;
 const TICK_MS = 1_000;
 
 /**
@@ -29,6 +31,7 @@ export class Sightings {
   /** When those that were told of lately were, in ms. */
   readonly #recent = new Map<string, number>();
   #connected = false;
+  #notBeforeMs = 0;
   #timer: unknown = null;
 
   /** @param send puts a message on the present connection; false when there is none */
@@ -52,6 +55,15 @@ export class Sightings {
     for (const id of this.#recent.keys()) this.#waiting.add(id);
     this.#recent.clear();
     if (this.#waiting.size > 0) this.#arm();
+  }
+
+  /** Is told that the relay could not take a report: what was reported lately goes again, later. */
+  failed(retryAfterMs: number): void {
+    this.#forgetOld();
+    for (const id of this.#recent.keys()) this.#waiting.add(id);
+    this.#recent.clear();
+    this.#notBeforeMs = this.#environment.nowMs() + Math.max(retryAfterMs, FAILED_FOR_MS);
+    if (this.#connected && this.#waiting.size > 0) this.#arm();
   }
 
   disconnected(): void {
@@ -95,6 +107,7 @@ export class Sightings {
 
   #report(nowMs: number): void {
     this.#forgetOld();
+    if (nowMs < this.#notBeforeMs) return;
     const batch = [...this.#waiting].slice(0, MAX_SEEN);
     if (batch.length === 0 || !this.#send({ type: "seen", hints: batch })) return;
     for (const id of batch) {

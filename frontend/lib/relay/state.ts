@@ -228,10 +228,22 @@ const REQUEST_CODES: ReadonlySet<string> = new Set([
   "rate_limited",
   "unavailable",
 ]);
+// Codes of what is wrong with the connection. They come before it is closed, or in answer to a token;
+// how the connection is, and why, is said elsewhere for as long as it is so.
+const CONNECTION_CODES: ReadonlySet<string> = new Set([
+  "unauthorized",
+  "forbidden",
+  "limit_reached",
+  "bad_session",
+  "bad_position",
+  "bad_request",
+]);
 
+/** Tells whether an error is about what this page has sent or asked for, and not the agent's. */
 function isAboutRequest(message: MessageOf<"error">): boolean {
   if (message.position) return false;
-  return Boolean(message.ref) || REQUEST_CODES.has(message.code ?? "");
+  const code = message.code ?? "";
+  return Boolean(message.ref) || REQUEST_CODES.has(code) || CONNECTION_CODES.has(code);
 }
 
 /** Notes what a facilitator did with a hint, which may be yet to come. */

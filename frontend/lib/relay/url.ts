@@ -48,3 +48,28 @@ export function withQuery(address: string, query: Record<string, string | null>)
   }
   return url.href;
 }
+
+/** Where the relay answers without a WebSocket. */
+export interface HttpAddresses {
+  /** Of the session's event stream. */
+  readonly events: string;
+  /** Where the session takes messages. */
+  readonly messages: string;
+}
+
+/**
+ * Returns the addresses beside a socket's, for who can't open one.
+ *
+ * @param socket the socket's address with the session in its query
+ */
+export function httpAddresses(socket: string): HttpAddresses {
+  const url = new URL(socket);
+  url.protocol = url.protocol === "wss:" ? "https:" : "http:";
+  const events = new URL("events", url);
+  events.search = url.search;
+  const session = encodeURIComponent(url.searchParams.get("session") ?? "");
+  const messages = new URL(`sessions/${session}/messages`, url);
+  const guest = url.searchParams.get("guest");
+  if (guest !== null) messages.searchParams.set("guest", guest);
+  return { events: events.href, messages: messages.href };
+}

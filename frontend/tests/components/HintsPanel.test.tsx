@@ -2,7 +2,7 @@ import { fireEvent, render, screen, within } from "@testing-library/react";
 import { describe, expect, it, vi } from "vitest";
 import { HintsPanel } from "@/components/HintsPanel";
 import type { Away } from "@/lib/relay/away";
-import type { ConnectionStatus } from "@/lib/relay/client";
+import type { ConnectionStatus } from "@/lib/relay/connection-state";
 import type { Hint } from "@/lib/relay/hint";
 import { NO_MARKS } from "@/lib/relay/marks";
 import { FakeSight } from "../fakes/intersection";
@@ -19,7 +19,7 @@ describe("hints panel", () => {
     ["connected", "Connected", /Connected, and waiting/],
     ["reconnecting", "Reconnecting…", /Trying to reconnect/],
     ["offline", "Offline", /offline/],
-    ["refused", "Access refused", /refused access/],
+    ["refused", "Access refused", /access was refused/],
     ["closed", "Disconnected", /Not connected/],
   ])("says in a word and in the empty panel that it is %s", (status, word, waiting) => {
     render(<HintsPanel hints={[]} status={status} />);
@@ -412,5 +412,40 @@ describe("what is in sight", () => {
     unmount();
     expect(onSight).toHaveBeenLastCalledWith("a", false);
     vi.unstubAllGlobals();
+  });
+});
+
+describe("somebody who may only look on", () => {
+  it("sees hints without what could be done to them, and is told so", async () => {
+    const onToggle = vi.fn();
+    const hints = [hint({ id: "a" }), hint({ id: "b", status: "streaming" })];
+    render(<HintsPanel hints={hints} status="connected" readOnly onToggle={onToggle} />);
+    expect(screen.getByTestId("read-only")).toHaveTextContent("Read-only");
+    expect(screen.queryByRole("button")).not.toBeInTheDocument();
+    fireEvent.keyDown(document.body, { key: "u" });
+    expect(onToggle).not.toHaveBeenCalled();
+    fireEvent.keyDown(document.body, { key: "j" });
+    expect(screen.getAllByTestId("hint")[0]).toHaveFocus();
+  });
+});
+
+describe("the fallback", () => {
+  it("is named beside the connection's state, explained on demand, and can be left", () => {
+    const onRetry = vi.fn();
+    render(<HintsPanel hints={[]} status="connected" fallback onRetry={onRetry} />);
+    const hint = screen.getByRole("button", {
+      name: "WebSockets are blocked here: using the fallback",
+    });
+    expect(screen.getByText(/Everything works/)).not.toBeVisible();
+    fireEvent.click(hint);
+    expect(screen.getByText(/Everything works/)).toBeVisible();
+    fireEvent.click(screen.getByRole("button", { name: "Try now" }));
+    expect(onRetry).toHaveBeenCalledOnce();
+    expect(screen.getByText(/Everything works/)).not.toBeVisible();
+  });
+
+  it("is not spoken of where there is none", () => {
+    render(<HintsPanel hints={[]} status="connected" />);
+    expect(screen.queryByTestId("fallback")).not.toBeInTheDocument();
   });
 });

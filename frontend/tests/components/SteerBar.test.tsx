@@ -81,3 +81,17 @@ describe("what the agent was told", () => {
     expect([onResend.mock.calls, onDiscard.mock.calls]).toEqual([[["a"]], [["a"]]]);
   });
 });
+
+describe("somebody who may only look on", () => {
+  it("sees what the agent was told, and can tell it nothing", () => {
+    const nothing = () => true;
+    const handlers = { onSteer: nothing, onResend: nothing, onDiscard: nothing };
+    const { rerender, container } = render(
+      <SteerBar readOnly you={null} steers={[steer("a")]} {...handlers} />,
+    );
+    expect(screen.getByTestId("steer")).toHaveTextContent("Text a");
+    expect(screen.queryByRole("textbox")).not.toBeInTheDocument();
+    rerender(<SteerBar readOnly you={null} steers={[]} {...handlers} />);
+    expect(container).toBeEmptyDOMElement();
+  });
+});

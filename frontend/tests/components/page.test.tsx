@@ -72,6 +72,19 @@ describe("facilitator's page", () => {
     expect(screen.queryByRole("button", { name: /Try/ })).not.toBeInTheDocument();
   });
 
+  it("shows no more than may be done to somebody who may only look on", async () => {
+    const socket = await openPage();
+    act(() => socket.greet({ role: "observer" }));
+    act(() => socket.receive({ type: "hint", id: "a", text: "Slow down." }));
+    await screen.findByTestId("hint");
+    expect(screen.getByTestId("read-only")).toBeInTheDocument();
+    expect(screen.queryByRole("textbox", { name: "Tell the coach" })).not.toBeInTheDocument();
+    await userEvent.keyboard("?");
+    const keys = screen.getByRole("dialog", { name: "Keys" });
+    expect(keys).toHaveTextContent("Next hint");
+    expect(keys).not.toHaveTextContent("Dismiss");
+  });
+
   it("shows an error of the agent until it is waved away", async () => {
     const socket = await openPage();
     act(() => socket.greet());

@@ -1,4 +1,5 @@
 import type { SocketLike } from "@/lib/relay/environment";
+import type { StreamRequest } from "@/lib/relay/event-stream";
 
 /** A socket whose other end is the test. */
 export class FakeSocket implements SocketLike {
@@ -66,5 +67,12 @@ export class FakeSocket implements SocketLike {
     this.readyState = WebSocket.CLOSED;
     this.onerror?.(new Event("error"));
     this.onclose?.(new CloseEvent("close", { code, reason }));
+  }
+}
+
+/** An event stream whose other end is the test. */
+export class FakeStream extends FakeSocket {
+  constructor(readonly request: StreamRequest) {
+    super(request.url, []);
   }
 }

@@ -1,5 +1,6 @@
 import type { Environment, PageEvent } from "@/lib/relay/environment";
-import { FakeSocket } from "./socket";
+import type { StreamRequest } from "@/lib/relay/event-stream";
+import { FakeSocket, FakeStream } from "./socket";
 
 interface Timer {
   readonly id: number;
@@ -9,7 +10,9 @@ interface Timer {
 
 /** A world with a manual clock, in which nothing happens by itself. */
 export class FakeWorld implements Environment {
+  /** All connections in the order in which they were made, streams among them. */
   readonly sockets: FakeSocket[] = [];
+  readonly streams: FakeStream[] = [];
   /** What `random` draws. */
   luck = 0.5;
   online = true;
@@ -31,6 +34,13 @@ export class FakeWorld implements Environment {
     const socket = new FakeSocket(url, protocols);
     this.sockets.push(socket);
     return socket;
+  }
+
+  openStream(request: StreamRequest): FakeStream {
+    const stream = new FakeStream(request);
+    this.sockets.push(stream);
+    this.streams.push(stream);
+    return stream;
   }
 
   nowMs(): number {
@@ -106,6 +116,12 @@ export class FakeWorld implements Environment {
     const socket = this.sockets.at(-1);
     if (socket === undefined) throw new Error("no socket has been opened");
     return socket;
+  }
+
+  get stream(): FakeStream {
+    const stream = this.streams.at(-1);
+    if (stream === undefined) throw new Error("no stream has been opened");
+    return stream;
   }
 
   #next(untilMs: number): Timer | null {

@@ -290,3 +290,91 @@ it("renders thousands of pieces once a frame", () => {
   expect(result.current.hints.get("1")?.text).toBe("x".repeat(5_000));
   expect(renders()).toBe(before + 1);
 });
+
+describe("somebody who may only look on", () => {
+  function observer() {
+    const page = setUp();
+    act(() => page.world.socket.greet({ role: "observer", position: "7-1", snapshot: 1 }));
+    act(() => page.world.socket.receive({ ...hint(1), status: "streaming" }));
+    page.paint();
+    return page;
+  }
+
+  it("sends nothing, whatever is pressed", () => {
+    const { result, world } = observer();
+    expect(result.current.readOnly).toBe(true);
+    act(() => result.current.actions.toggle("1", "used"));
+    act(() => result.current.actions.stop("1"));
+    act(() => expect(result.current.actions.steer("Shorter.")).toBe(false));
+    act(() => result.current.actions.sight("1", true));
+    act(() => world.advance(5_000));
+    expect(world.socket.sent).toEqual([]);
+  });
+
+  it("tells what was seen once the role has changed", () => {
+    const { result, world } = observer();
+    act(() => result.current.actions.sight("1", true));
+    act(() => world.advance(2_000));
+    window.history.replaceState(null, "", "#token=better");
+    act(() => void window.dispatchEvent(new HashChangeEvent("hashchange")));
+    act(() => world.advance(0));
+    act(() => world.socket.greet({ role: "facilitator", position: "7-1", recovered: true }));
+    act(() => world.advance(1_000));
+    expect(result.current.readOnly).toBe(false);
+    expect(world.socket.sent).toEqual([{ type: "seen", hints: ["1"] }]);
+    window.history.replaceState(null, "", "/");
+  });
+});
+
+describe("over the fallback", () => {
+  /** A page that has come to an event stream, with one hint. */
+  function fallenBack(clearOnReconnect = false) {
+    const page = setUp(clearOnReconnect);
+    const { world } = page;
+    for (let n = 0; n < 2; n += 1) {
+      act(() => world.socket.breakOff());
+      act(() => world.advance(2_000));
+    }
+    act(() => world.stream.greet({ position: "7-1", snapshot: 1, heartbeat_s: 1e6 }));
+    act(() => world.stream.receive(hint(1)));
+    page.paint();
+    return page;
+  }
+
+  it("sends what has no answer again under its id when a socket takes over, and clears nothing", () => {
+    const { result, world, paint } = fallenBack(true);
+    act(() => result.current.actions.toggle("1", "used"));
+    const [message] = world.stream.sent;
+    expect(message).toMatchObject({ type: "feedback", action: "used" });
+    act(() => world.advance(4_000));
+    act(() => world.socket.greet({ position: "7-1", recovered: true }));
+    paint();
+    expect(world.stream.isClosed).toBe(true);
+    expect(world.socket.sent).toContainEqual(message);
+    expect([...result.current.state.hints.keys()]).toEqual(["1"]);
+  });
+
+  it("reports what was seen again, later, when the relay could not take it", () => {
+    const { result, world } = fallenBack();
+    act(() => result.current.actions.sight("1", true));
+    act(() => world.advance(1_000));
+    const seen = { type: "seen", hints: ["1"] };
+    expect(world.stream.sent).toEqual([seen]);
+    act(() => world.stream.receive({ type: "error", code: "unavailable", text: "x", ref: null }));
+    act(() => world.advance(4_000));
+    expect(world.stream.sent).toEqual([seen]);
+    act(() => world.advance(2_000));
+    expect(world.stream.sent).toEqual([seen, seen]);
+    expect(result.current.state.notices).toEqual([]);
+  });
+});
+
+it("says what is wrong with the connection where that is said, and not as the agent's error", () => {
+  const { result, world, paint } = setUp();
+  act(() => world.socket.open());
+  act(() => world.socket.receive({ type: "error", code: "unauthorized", text: "No." }));
+  act(() => world.socket.breakOff(1008));
+  paint();
+  expect(result.current.state.notices).toEqual([]);
+  expect(result.current.connection.problem).toMatchObject({ detail: "No." });
+});

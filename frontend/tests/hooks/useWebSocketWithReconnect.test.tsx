@@ -3,6 +3,7 @@ import { StrictMode } from "react";
 import { renderToString } from "react-dom/server";
 import { expect, it, vi } from "vitest";
 import { useWebSocketWithReconnect } from "@/hooks/useWebSocketWithReconnect";
+import { FakeTokens } from "../fakes/tokens";
 import { FakeWorld } from "../fakes/world";
 
 const URL_DEMO = "ws://relay/ws?session=demo";
@@ -120,4 +121,34 @@ it("touches nothing while a server renders it", () => {
   }
   expect(renderToString(<Page />)).toContain("connecting");
   expect([world.timers, world.listeners, world.sockets.length]).toEqual([0, 0, 0]);
+});
+
+it("offers another token on the connection that has one, and connects again where one was refused", () => {
+  const { world, pass, rerender, result } = setUp();
+  rerender({ url: URL_DEMO, token: "one" });
+  pass(0);
+  act(() => world.socket.greet());
+  rerender({ url: URL_DEMO, token: "two" });
+  expect(world.sockets).toHaveLength(1);
+  expect(world.socket.sent).toEqual([{ type: "refresh", token: "two" }]);
+  act(() => world.socket.receive({ type: "refreshed", expires_at: 1, role: "observer" }));
+  expect(result.current.role).toBe("observer");
+  act(() => world.socket.breakOff(1008));
+  rerender({ url: URL_DEMO, token: "three" });
+  expect(world.socket.protocols).toEqual(["hints.v1", "bearer.three"]);
+});
+
+it("asks for a token once under strict mode's double mount", async () => {
+  const world = new FakeWorld();
+  const tokens = new FakeTokens();
+  const hook = renderHook(
+    () => useWebSocketWithReconnect(URL_DEMO, { environment: world, getToken: tokens.getToken }),
+    { wrapper: StrictMode },
+  );
+  act(() => world.advance(0));
+  expect(tokens.questions).toHaveLength(1);
+  await act(() => tokens.give("fresh"));
+  expect(world.socket.protocols).toEqual(["hints.v1", "bearer.fresh"]);
+  hook.unmount();
+  expect([world.timers, world.listeners, world.liveSockets]).toEqual([0, 0, 0]);
 });

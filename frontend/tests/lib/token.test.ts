@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { subprotocols, type TokenWindow, takeToken } from "@/lib/token";
+import { subprotocols } from "@/lib/relay/subprotocols";
+import { type TokenWindow, takeToken } from "@/lib/token";
 
 function page(hash: string, kept: Record<string, string> = {}) {
   const urls: string[] = [];

@@ -255,7 +255,7 @@ async def test_bad_session_ids(relay: LocalRelay) -> None:
 
 async def test_bad_parameters(relay: LocalRelay, session_id: str) -> None:
     """A malformed parameter is named in the error before the close."""
-    for query in (
+    queries: list[dict[str, Any]] = [
         {"since": "yesterday"},
         {"since": "1-2-3"},
         {"since": "9" * 500},
@@ -265,7 +265,8 @@ async def test_bad_parameters(relay: LocalRelay, session_id: str) -> None:
         {"guest": ""},
         {"guest": "x" * 65},
         {"guest": "a.b"},
-    ):
+    ]
+    for query in queries:
         async with client(relay.ws_url, session_id, welcome=False, **query) as facilitator:
             code, _, messages = await facilitator.closed()
         assert code == 4101, query
@@ -285,6 +286,8 @@ _GARBAGE: list[Any] = [
     "hello", "", "null", "[]", "{}", '{"type":"hint","text":"forged"}', '{"type":"reboot"}',
     '{"type":7}', '{"type":"feedback"}', "{" * 5000, '{"type":"ping"', "\u0000", b"\x00\xff", b"",
     "[" * 15_000,
+    # Deep enough to be read, and too deep to be written.
+    f'{{"type":"command","id":"1","name":"steer","text":"x","extra":{"[" * 300}{"]" * 300}}}',
 ]  # fmt: skip
 
 

@@ -28,6 +28,7 @@ async def relay(redis_server: RedisServer) -> AsyncIterator[LocalRelay]:
         linger_s=0.0,
         heartbeat_s=60.0,
         inbound_burst=1_000_000,
+        inbound_bytes_per_s=1e9,
     ) as relay:
         yield relay
 
@@ -72,7 +73,8 @@ async def test_a_server_without_codes(relay: LocalRelay, session_id: str) -> Non
     sent: asyncio.Queue[Any] = asyncio.Queue()
     scope = {
         "type": "websocket", "asgi": {"version": "3.0", "spec_version": "2.4"}, "path": "/ws",
-        "query_string": f"session={session_id}".encode(), "headers": [], "subprotocols": [],
+        "query_string": f"session={session_id}".encode(), "headers": [(b"host", b"localhost")],
+        "subprotocols": [],
         "root_path": "", "scheme": "ws",
     }  # fmt: skip
     for message in (

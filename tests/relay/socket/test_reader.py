@@ -50,6 +50,9 @@ class SilentReader(FeedReader):
     def show_presence(self, presence: Publication) -> None:
         raise AssertionError
 
+    def end(self, code: CloseCode) -> None:
+        raise AssertionError
+
 
 def _room(ring: int = 100) -> Room:
     """Return a room with a live feed that has no log yet."""

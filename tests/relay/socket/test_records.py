@@ -111,7 +111,10 @@ def test_a_refusal(records: Records, metrics: Metrics) -> None:
         records.refused(VISIT, CLIENT, RequestError("why"))
     line = _one(lines)
     assert (line["event"], line["code"], line["error"]) == ("refused", 4101, "why")
-    assert _values(metrics) == {"hint_relay_disconnects_total4101": 1}
+    assert _values(metrics) == {
+        "hint_relay_disconnects_total4101": 1,
+        "hint_relay_refused_totalbad_request": 1,
+    }
 
 
 def test_who_left_during_the_handshake(records: Records, metrics: Metrics) -> None:

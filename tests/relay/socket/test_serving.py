@@ -16,6 +16,7 @@ from relay.socket.reader import FeedReader
 from tests.support.websocket import CONT, TEXT, frame
 
 if TYPE_CHECKING:
+    from relay.close_codes import CloseCode
     from relay.publication import Publication
     from relay.socket.serving import Serving
 
@@ -36,6 +37,9 @@ class Asked(FeedReader):
         raise AssertionError
 
     def show_presence(self, presence: Publication) -> None:
+        raise AssertionError
+
+    def end(self, code: CloseCode) -> None:
         raise AssertionError
 
 

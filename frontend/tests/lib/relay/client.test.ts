@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { HANDSHAKE_WITHIN_MS, OFFLINE_RETRY_MS, RelayClient } from "@/lib/relay/client";
+import { OFFLINE_RETRY_MS, RelayClient } from "@/lib/relay/client";
+import { HANDSHAKE_WITHIN_MS } from "@/lib/relay/connection";
 import type { Delivery } from "@/lib/relay/delivery";
 import { GOLDEN_CODES } from "../../fakes/golden";
 import { FakeWorld } from "../../fakes/world";
@@ -20,7 +21,7 @@ function newClient(): RelayClient {
   return new RelayClient(
     {
       url: "ws://relay/ws?session=demo",
-      protocols: () => ["hints.v1", "bearer.abc"],
+      token: "abc",
       onDelivery: (delivery) => deliveries.push(delivery),
       onConnected: (again) => connected.push(again),
     },

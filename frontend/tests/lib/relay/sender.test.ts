@@ -81,6 +81,17 @@ describe("sender", () => {
     expect(world.timers).toBe(0);
   });
 
+  it("leaves a relay alone that is unavailable for as long as it asks", () => {
+    const sender = newSender();
+    sender.post(used);
+    const error = { type: "error", code: "unavailable", text: "x", retry_after_ms: 9_000 } as const;
+    sender.take([{ ...error, ref: wire[0]?.id }], null);
+    world.advance(9_000);
+    expect(wire).toHaveLength(1);
+    world.advance(1_000);
+    expect(wire).toHaveLength(2);
+  });
+
   it("says once what was refused, and goes on with what waited behind it", () => {
     const sender = newSender();
     sender.post(used);

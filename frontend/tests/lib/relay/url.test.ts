@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { relayAddress, withQuery } from "@/lib/relay/url";
+import { httpAddresses, relayAddress, withQuery } from "@/lib/relay/url";
 
 const HTTP = { protocol: "http:", host: "hints.example:3000" };
 const HTTPS = { protocol: "https:", host: "hints.example" };
@@ -44,5 +44,18 @@ describe("query", () => {
   it("is added to what the address has, and null takes a parameter out", () => {
     const url = withQuery("ws://r/ws?zone=a&since=1-1", { session: "a~b", since: null });
     expect(url).toBe("ws://r/ws?zone=a&session=a%7Eb");
+  });
+});
+
+describe("addresses beside the socket's", () => {
+  it("are those of the same relay over HTTP, with what each needs of the query", () => {
+    expect(httpAddresses("wss://relay.example/hints/ws?session=a~b&replay=5&guest=me")).toEqual({
+      events: "https://relay.example/hints/events?session=a~b&replay=5&guest=me",
+      messages: "https://relay.example/hints/sessions/a~b/messages?guest=me",
+    });
+    expect(httpAddresses("ws://localhost:8000/ws?session=demo")).toEqual({
+      events: "http://localhost:8000/events?session=demo",
+      messages: "http://localhost:8000/sessions/demo/messages",
+    });
   });
 });

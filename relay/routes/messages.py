@@ -1,0 +1,354 @@
+"""``/sessions/<session>/…``: publishing, reading and looking over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from relay.broker import keys
+from relay.contribution import Contribution, Sighting
+from relay.errors import (
+    BrokerError,
+    HintRelayError,
+    KeysUnavailable,
+    RateLimited,
+    RequestError,
+)
+from relay.gate import Credentials
+from relay.identity import identify
+from relay.position import Position
+from relay.publish_request import (
+    IdempotencyKey,
+    Publishing,
+    WrongMessage,
+    check_one,
+    parse_body,
+)
+from relay.rates import Rates
+from relay.routes.problem import make_problem, pointer_of, problem
+from relay.session import check_session
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from relay.auth.grant import Grant
+    from relay.broker.broker import Broker
+    from relay.broker.presence import PresenceBoard
+    from relay.gate import Gate
+    from relay.hub import Hub
+    from relay.identity import Identity
+    from relay.inbox import Inbox
+    from relay.metrics import Metrics
+    from relay.settings import Settings
+    from relay.socket.records import Records
+
+DEFAULT_LIMIT = 100
+# A page of history ends with the message that passes this.
+_HISTORY_BYTES = 1024 * 1024
+_NO_STORE = {"cache-control": "no-store"}
+
+
+class _Asker(NamedTuple):
+    """Who asks, for which session."""
+
+    session: str
+    grant: Grant
+    who: Identity
+    counted_as: str | None
+
+    @property
+    def rate_name(self) -> str:
+        """Whose rate it is counted towards."""
+        if self.grant.holder is not None:
+            return self.grant.holder
+        return f"{self.who.name if self.who.is_lasting else ''}@{self.counted_as or ''}"
+
+
+class _Refused(Exception):
+    """An answer that is ready: the request went no further."""
+
+    def __init__(self, answer: Response) -> None:
+        self.answer = answer
+        super().__init__()
+
+
+class SessionEndpoints:
+    """A session over plain HTTP; each method answers one request.
+
+    Args:
+        broker: publishes and reads.
+        presence: who is watching.
+        hub: has the sessions that are open here.
+        inbox: publishes what facilitators send.
+        gate: says who may ask.
+        records: is told of whom was refused.
+        settings: bounds and rates.
+        metrics: is told what happens.
+        clock_s: a clock that does not step back.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        presence: PresenceBoard,
+        hub: Hub,
+        inbox: Inbox,
+        gate: Gate,
+        records: Records,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._broker = broker
+        self._presence = presence
+        self._hub = hub
+        self._inbox = inbox
+        self._gate = gate
+        self._records = records
+        self._settings = settings
+        self._metrics = metrics
+        self._clock_s = clock_s
+        self._published = Rates(settings.publications_per_s, settings.publication_burst)
+        self._contributed = Rates(settings.inbound_per_s, settings.inbound_burst)
+
+    async def messages(self, request: Request) -> Response:
+        """``/sessions/<session>/messages``: POST publishes, GET reads what is kept, a page at a time."""
+        return await self._answered(
+            request, self._publish if request.method == "POST" else self._read
+        )
+
+    async def look(self, request: Request) -> Response:
+        """``GET /sessions/<session>/presence``: who is watching."""
+        return await self._answered(request, self._look)
+
+    async def disconnect(self, request: Request) -> Response:
+        """``POST /sessions/<session>/disconnect``: end somebody's connections, or everybody's."""
+        return await self._answered(request, self._disconnect)
+
+    # The way that all go
+
+    async def _answered(
+        self, request: Request, act: Callable[[Request, _Asker], Awaitable[Response]]
+    ) -> Response:
+        peer = request.client.host if request.client else None
+        try:
+            return await act(request, await self._asker(request, peer))
+        except _Refused as refused:
+            return refused.answer
+        except WrongMessage as error:
+            self._records.refused_request(peer, error.error)
+            return problem(error.error, errors=[pointer_of(error)])
+        except (RequestError, KeysUnavailable) as error:
+            self._records.refused_request(peer, error)
+            return problem(error)
+        except BrokerError as error:
+            return problem(error)
+        except ClientDisconnect:
+            # Nobody will read it.
+            return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+    async def _asker(self, request: Request, peer: str | None) -> _Asker:
+        address = self._gate.knock(peer, request.scope["headers"])
+        query = request.query_params
+        grant = await self._gate.check(Credentials(request.scope["headers"], query.get("token")))
+        session = check_session(request.path_params["session"])
+        grant.check_session(session)
+        who = identify(query.get("guest"), grant.subject, is_watching=grant.is_watching)
+        return _Asker(session, grant, who, address.counted_as)
+
+    # What each does
+
+    async def _publish(self, request: Request, asker: _Asker) -> Response:
+        body = await self._body(request)
+        header = request.headers.get("idempotency-key")
+        owner = asker.grant.holder or (asker.who.name if asker.who.is_lasting else None)
+        key = None if header is None else IdempotencyKey.of(header, owner, body)
+        items = self._items(body, key, asker)
+        self._check_rate(asker, items)
+        dedupe_s: float | None = None
+        if key is not None:
+            dedupe_s = self._settings.log_ttl_s
+            if not await self._broker.note_request(
+                asker.session, key.name, key.fingerprint, for_s=dedupe_s
+            ):
+                return make_problem(
+                    HTTPStatus.CONFLICT,
+                    "conflict",
+                    "This Idempotency-Key was used for another request: make a new one.",
+                )
+        done: list[dict[str, Any]] = []
+        try:
+            for item in items:
+                done.append(await self._settle(item, asker, dedupe_s))  # noqa: PERF401 - kept on failure
+        except HintRelayError as error:
+            # What has been published stays; the same request again publishes the rest.
+            return problem(error, **({"messages": done} if done else {}))
+        return _json({"messages": done})
+
+    def _items(
+        self, body: bytes, key: IdempotencyKey | None, asker: _Asker
+    ) -> list[Publishing | Contribution | Sighting]:
+        messages, is_array = parse_body(body)
+        items: list[Publishing | Contribution | Sighting] = []
+        now_s = time.time()
+        for index, fields in enumerate(messages):
+            try:
+                item = check_one(
+                    fields,
+                    grant=asker.grant,
+                    who=asker.who,
+                    given_id=None if key is None else key.id_of(index),
+                    now_s=now_s,
+                    max_bytes=self._settings.max_publication_bytes,
+                )
+            except RequestError as error:
+                raise WrongMessage(index if is_array else None, error) from None
+            items.append(item)
+        return items
+
+    def _check_rate(self, asker: _Asker, items: list[Publishing | Contribution | Sighting]) -> None:
+        published = sum(isinstance(item, Publishing) for item in items)
+        for rates, limit, count, most in (
+            (
+                self._contributed,
+                "inbound_per_s",
+                len(items) - published,
+                self._settings.inbound_burst,
+            ),
+            (
+                self._published,
+                "publications_per_s",
+                published,
+                self._settings.publication_burst,
+            ),
+        ):
+            if count > most:
+                raise RequestError(f"A request may have at most {most} of these messages.")
+            wait_ms = rates.take(asker.rate_name, self._clock_s(), count) if count else 0
+            if wait_ms:
+                self._metrics.limits.labels(limit).inc()
+                raise RateLimited(wait_ms)
+
+    async def _settle(
+        self, item: Publishing | Contribution | Sighting, asker: _Asker, dedupe_s: float | None
+    ) -> dict[str, Any]:
+        if isinstance(item, Publishing):
+            published = await self._broker.publish(
+                asker.session, item.payload, item.dedupe_id, dedupe_s=dedupe_s
+            )
+            self._metrics.published.labels("http").inc()
+            message_id: str | None = item.id
+        else:
+            with self._hub.visit(asker.session) as room:
+                if isinstance(item, Sighting):
+                    await self._inbox.note_seen(room, asker.who.name, item, reads_here=False)
+                    return {"id": item.ref, "position": None, "duplicate": False}
+                published = await self._inbox.publish(room, item, reads_here=False)
+            message_id = item.ref
+        return {
+            "id": message_id,
+            "position": str(published.position),
+            "duplicate": not published.new,
+        }
+
+    async def _read(self, request: Request, asker: _Asker) -> Response:
+        query = request.query_params
+        since_text = query.get("since") or None
+        since = None if since_text is None else Position.parse(since_text)
+        most = self._settings.max_history
+        text = query.get("limit", str(min(DEFAULT_LIMIT, most)))
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and 0 < int(text) <= most):
+            raise RequestError(f"'limit' is a whole number from 1 to {most}.")
+        log, more = await self._broker.read_some(
+            asker.session, since, max_messages=int(text), max_bytes=_HISTORY_BYTES
+        )
+        recovered = None if since is None else log.reaches_back_to(since)
+        head = b"null" if log.head is None else b'"%b"' % str(log.head).encode()
+        # The messages as they are kept: reading and writing them again would cost much more.
+        body = b'{"messages":[%b],"position":%b,"recovered":%b,"more":%b}' % (
+            b",".join(publication.payload for publication in log.publications),
+            head,
+            orjson.dumps(recovered),
+            orjson.dumps(more),
+        )
+        return Response(body, headers=_NO_STORE, media_type="application/json")
+
+    async def _look(self, _request: Request, asker: _Asker) -> Response:
+        watching = await self._presence.look(asker.session)
+        message = orjson.loads(watching.message)
+        return _json({"facilitators": watching.facilitators, "who": message.get("who", [])})
+
+    async def _disconnect(self, request: Request, asker: _Asker) -> Response:
+        if not asker.grant.may_publish:
+            return make_problem(
+                HTTPStatus.FORBIDDEN, "forbidden", "Your token's role may not end connections."
+            )
+        body = await self._body(request)
+        messages, is_array = parse_body(body)
+        asked = messages[0]
+        # Strictly: a name that is missing by mistake must not end everybody's.
+        is_clear = not asked or (
+            asked.keys() == {"who"} and isinstance(asked["who"], str) and asked["who"]
+        )
+        if is_array or not is_clear:
+            raise RequestError("The body is to be {'who': a name as in presence}, or {} for all.")
+        order = {"type": "kick", **asked}
+        relays = await self._broker.publish_live(keys.channel(asker.session), orjson.dumps(order))
+        return _json({"relays": relays}, HTTPStatus.ACCEPTED)
+
+    async def _body(self, request: Request) -> bytes:
+        """Return the body, within its bounds of size and time."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            # Also because a page of another origin can send everything else without being asked.
+            raise _Refused(
+                make_problem(
+                    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                    "bad_request",
+                    "The body is to be JSON: 'Content-Type: application/json'.",
+                )
+            )
+        most = self._settings.max_body_bytes
+        announced = request.headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > most:
+            raise self._too_large(most)
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._settings.handshake_timeout_s):
+                async for part in request.stream():
+                    size += len(part)
+                    if size > most:
+                        raise self._too_large(most)
+                    parts.append(part)
+        except TimeoutError:
+            self._metrics.limits.labels("handshake_timeout_s").inc()
+            raise _Refused(
+                make_problem(
+                    HTTPStatus.REQUEST_TIMEOUT, "timeout", "The body did not come in time."
+                )
+            ) from None
+        return b"".join(parts)
+
+    def _too_large(self, most: int) -> _Refused:
+        self._metrics.limits.labels("max_body_bytes").inc()
+        # What still comes of it is dropped, for as long as the lobby lets it come: closing at once would
+        # take the answer away from a client that reads only when it has sent everything.
+        return _Refused(
+            make_problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "too_large",
+                f"The body has more than {most:,} bytes: send less at once.",
+            )
+        )
+
+
+def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(orjson.dumps(value), status, _NO_STORE, media_type="application/json")

@@ -1,0 +1,1 @@
+"""A relay under attack, and a facilitator who is to notice nothing of it: ``make hostile``."""
