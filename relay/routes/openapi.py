@@ -469,7 +469,7 @@ def _parameters(*, has_tokens: bool) -> dict[str, Json]:
                 "1 to 128 visible ASCII characters, unique for this request: the same request again "
                 "changes nothing, and publishes what was not published then."
             ),
-            "schema": {"type": "string", "pattern": r"^[!-~]([ -~]{0,126}[!-~])?$"},
+            "schema": {"type": "string", "pattern": r"^[!-~]{1,128}$"},
             "example": "3f0d9f64-3c5e-4e0b-8f5c-1f2d7b3a9c11",
         },
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 from relay.contribution import MAX_STEER_CHARACTERS, SET_BY_RELAY
 from relay.messages import Append, Command, Error, Feedback, Hint, Message, Seen, Transcript
-from relay.publish_request import CONTRIBUTIONS, MAX_TYPE, PUBLISHABLE, RESERVED
+from relay.publish_request import CONTRIBUTIONS, MAX_TYPE, PUBLISHABLE, RESERVED, SET_BY_REDIS
 
 Json = dict[str, Any]
 
@@ -78,10 +78,10 @@ def schemas() -> dict[str, Json]:
 
 
 def _published(model: type[Message], **choices: list[str | None]) -> Json:
-    """Return what an agent may send: without a position, and an id where it wants to give one."""
+    """Return what an agent may send: without what Redis says, and an id where it wants to give one."""
     schema = _schema_of(model)
     properties = schema["properties"]
-    properties["position"] = False
+    properties.update(dict.fromkeys(SET_BY_REDIS, False))
     for name, values in choices.items():
         properties[name] = {"enum": values}
     # An id of null is as good as none.
@@ -104,7 +104,7 @@ def _own() -> Json:
                 },
                 "id": _nullable(fields["id"]),
                 "timestamp": fields["timestamp"],
-                "position": False,
+                **dict.fromkeys(SET_BY_REDIS, False),
             },
             ["type"],
             more=True,

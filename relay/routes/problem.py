@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _MEDIA_TYPE = "application/problem+json"
 _UNAVAILABLE_RETRY_S = 2
+_PLACES_RETRY_S = 30
 # The first that fits.
 _STATUSES: tuple[tuple[tuple[type[HintRelayError], ...], HTTPStatus], ...] = (
     ((Unauthorized,), HTTPStatus.UNAUTHORIZED),
@@ -60,6 +61,9 @@ def problem(
     status = _status_of(error)
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         retry_after_ms = _UNAVAILABLE_RETRY_S * 1000
+    elif status is HTTPStatus.TOO_MANY_REQUESTS and retry_after_ms is None:
+        # When somebody else leaves, nobody knows.
+        retry_after_ms = _PLACES_RETRY_S * 1000
     text, code = str(error), getattr(error, "code", "unavailable")
     if errors:
         more["errors"] = list(errors)

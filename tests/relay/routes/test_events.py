@@ -481,7 +481,7 @@ async def test_limits_count_both_kinds(
         async with client(relay.ws_url, session_id), events(relay.port, session_id) as reader:
             error = await refused(relay, session_id)
             assert (error.status, error.problem["code"]) == (429, "limit_reached")
-            assert "retry-after" not in error.headers, "nobody knows when one of them goes"
+            assert error.headers["retry-after"] == "30", "nobody knows when one of them goes"
             async with client(relay.ws_url, session_id, welcome=False) as third:
                 code, _, messages = await third.closed()
                 assert (code, messages[-1]["code"]) == (4102, "limit_reached")

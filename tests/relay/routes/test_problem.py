@@ -64,6 +64,7 @@ def test_statuses(error: HintRelayError, status: int, code: str) -> None:
         (RateLimited(1), "1"),
         (RateLimited(1001), "2"),
         (LimitReached("max_connections", "Full.", 1000), "1"),
+        (LimitReached("max_connections_per_session", "Many."), "30"),
         (KeysUnavailable(), "2"),
         (BrokerUnavailable("away"), "2"),
     ],
@@ -73,13 +74,6 @@ def test_when_to_come_back(error: HintRelayError, retry_after_s: str) -> None:
     response = problem(error)
     assert response.headers["retry-after"] == retry_after_s
     assert json.loads(bytes(response.body))["retry_after_ms"] <= int(retry_after_s) * 1000
-
-
-def test_when_nobody_knows() -> None:
-    """Where it is not known when, nothing is told."""
-    response = problem(LimitReached("max_connections_per_session", "Many."))
-    assert "retry-after" not in response.headers
-    assert "retry_after_ms" not in json.loads(bytes(response.body))
 
 
 def test_fields() -> None:
