@@ -5,24 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
-
-import httpx
+from typing import NamedTuple
 
 from producers import HintPublisher
+from tests.support.bystander import SESSION, follow
 from tests.support.client import client
+from tests.support.memory import resident_mib, watched_memory
 from tests.support.process import ROOT
 from tests.support.redis import RedisServer
 from tests.support.relay import RelayProcess
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.support.client import Client
-
-_RATE = 50
 _SETTLE_S = 1.0
 
 
@@ -85,10 +77,10 @@ async def run(name: str, size: Size) -> Outcome:
     with RedisServer() as redis, RelayProcess(redis.url, *flags) as relay:
         async with (
             HintPublisher(redis.url) as publisher,
-            client(relay.ws_url, "innocent") as facilitator,
+            client(relay.ws_url, SESSION) as facilitator,
         ):
-            calm, lost = await _latencies(publisher, facilitator, size.seconds / 2)
-            before = _rss_mib(relay)
+            calm = await follow(publisher, facilitator, asyncio.sleep(size.seconds / 2))
+            before = resident_mib(relay.pid)
             command = [
                 sys.executable, "-m", "tests.hostile.attacks", name, str(relay.port),
                 str(size.seconds), str(size.counts[name]),
@@ -96,25 +88,21 @@ async def run(name: str, size: Size) -> Outcome:
             attackers = await asyncio.create_subprocess_exec(
                 *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE
             )
-            with _peak_of(relay) as peak:
-                under, lost_under = await _latencies(publisher, facilitator, size.seconds)
+            with watched_memory(relay.pid) as memory:
+                under = await follow(publisher, facilitator, asyncio.sleep(size.seconds))
                 said, _ = await attackers.communicate()
             await asyncio.sleep(_SETTLE_S)
-            after = _rss_mib(relay)
-            limits = await _limits(relay)
+            after = resident_mib(relay.pid)
+            limits = await asyncio.to_thread(_limits, relay)
         assert relay.is_running, relay.output
-        complaints = [
-            line
-            for line in relay.output.splitlines()
-            if "Traceback" in line or '"level":"error"' in line or "exception" in line
-        ]
+        complaints = relay.complaints()
     return Outcome(
-        calm_p99_ms=_percentile(calm, 0.99),
-        p99_ms=_percentile(under, 0.99),
-        max_ms=max(under),
-        lost=lost + lost_under,
+        calm_p99_ms=calm.p99_ms,
+        p99_ms=under.p99_ms,
+        max_ms=under.max_ms,
+        lost=calm.lost + calm.twice + under.lost + under.twice,
         before_mib=before,
-        peak_mib=max(peak),
+        peak_mib=max(memory),
         after_mib=after,
         seen=json.loads(said),
         complaints=complaints,
@@ -122,63 +110,10 @@ async def run(name: str, size: Size) -> Outcome:
     )
 
 
-async def _latencies(
-    publisher: HintPublisher, facilitator: Client, seconds: float
-) -> tuple[list[float], int]:
-    """Publish at a steady pace; returns ms from publishing to arrival, and how many are missing."""
-    sent: dict[str, float] = {}
-    arrived: list[float] = []
-
-    async def read(count: int) -> None:
-        while len(arrived) < count:
-            text: str = (await facilitator.next_of("hint", 30.0))["text"]
-            arrived.append((time.monotonic() - sent.pop(text)) * 1000)
-
-    count = int(seconds * _RATE)
-    reading = asyncio.create_task(read(count))
-    began_s = time.monotonic()
-    for number in range(count):
-        await asyncio.sleep(max(0.0, began_s + number / _RATE - time.monotonic()))
-        text = f"{began_s}-{number}"
-        sent[text] = time.monotonic()
-        await publisher.hint("innocent", text)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(30.0):
-            await reading
-    return arrived, len(sent)
-
-
-@contextmanager
-def _peak_of(relay: RelayProcess) -> Iterator[list[float]]:
-    peak: list[float] = [_rss_mib(relay)]
-
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(0.1)
-            peak.append(_rss_mib(relay))
-
-    watching = asyncio.create_task(watch())
-    try:
-        yield peak
-    finally:
-        watching.cancel()
-
-
-async def _limits(relay: RelayProcess) -> dict[str, int]:
-    async with httpx.AsyncClient(trust_env=False) as http:
-        text = (await http.get(f"{relay.base_url}/metrics")).text
-    found = {}
-    for line in text.splitlines():
-        if line.startswith("hint_relay_limits_reached_total{"):
-            name, _, value = line.partition("} ")
-            found[name.partition('"')[2].rstrip('"')] = int(float(value))
-    return found
-
-
-def _rss_mib(relay: RelayProcess) -> float:
-    with open(f"/proc/{relay.pid}/statm", encoding="ascii") as file:  # noqa: PTH123 - hot
-        return int(file.read().split()[1]) * 4096 / 1024 / 1024
-
-
-def _percentile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+def _limits(relay: RelayProcess) -> dict[str, int]:
+    prefix = 'hint_relay_limits_reached_total{limit="'
+    return {
+        name.removeprefix(prefix).removesuffix('"}'): int(value)
+        for name, value in relay.metrics().items()
+        if name.startswith(prefix)
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from relay.metrics import Metrics
     from relay.socket.lobby import Lobby
     from relay.socket.serving import Serving
+
+_COMPLAINT = re.compile(
+    r'Traceback|exception|unhandled|never retrieved|"level":"(error|critical)"', re.IGNORECASE
+).search
 
 
 class RelayProcess(Process):
@@ -91,6 +96,18 @@ class RelayProcess(Process):
         """Wait until ``/health/ready`` says yes."""
         self.wait_for_output("Hint Relay on http://")
         wait_until(self.is_ready, f"{self.base_url} ready", timeout_s=timeout_s, every_s=0.05)
+
+    def metrics(self) -> dict[str, float]:
+        """Return what ``/metrics`` says, by name with labels."""
+        with urllib.request.urlopen(f"{self.base_url}/metrics", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
+    def complaints(self) -> list[str]:
+        """Return the lines of its log that say that it failed, whatever was done to it."""
+        with self._output.open(encoding="utf-8", errors="replace") as lines:
+            return [line.rstrip() for line in lines if _COMPLAINT(line)]
 
     def without_waiting(self) -> Self:
         """Start it without waiting until it is ready: for one that will not be."""
