@@ -26,6 +26,7 @@ from relay.socket.lobby import LOBBY
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
 
+    from uvicorn._types import ASGI3Application
     from uvicorn.config import Config
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
@@ -101,6 +102,8 @@ class RelayProtocol(HttpToolsProtocol):
     _is_in_head = True
     _head_bytes = 0
     _is_head_too_large = False
+    # The request that is being answered. The base's ``cycle`` is the newest, which may stand behind it.
+    _running: RequestResponseCycle | None = None
 
     def data_received(self, data: bytes) -> None:
         """Remember what is being parsed: a hasty client's first frames may stand behind its request."""
@@ -161,6 +164,8 @@ class RelayProtocol(HttpToolsProtocol):
         """Refuse what is no request, or has too large a head."""
         if self._is_head_too_large:
             self._refuse_head()
+        elif self._is_answering:
+            self.transport.close()
         else:
             super().send_400_response(msg)
 
@@ -175,13 +180,18 @@ class RelayProtocol(HttpToolsProtocol):
         if self._lobby is not None:
             self._lobby.leave(self)
         super().connection_lost(exc)
+        running = self._running
+        if running is not None and not running.response_complete:
+            # The base tells only the newest of several requests, and this one would go on for ever.
+            running.disconnected = True
+            running.message_event.set()
 
     def shutdown(self) -> None:
         """Let an endless answer end, because the server stops."""
         super().shutdown()
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            extensions: Any = cycle.scope.get("extensions") or {}
+        running = self._running
+        if running is not None and not running.response_complete:
+            extensions: Any = running.scope.get("extensions") or {}
             control: Control | None = extensions.get(CONTROL)
             if control is not None:
                 control.shut_down()
@@ -193,10 +203,19 @@ class RelayProtocol(HttpToolsProtocol):
 
     def _say(self, status: HTTPStatus) -> None:
         """Answer what is no request, unless an answer is on its way already, and close."""
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or not cycle.response_started or cycle.response_complete:
+        if not self._is_answering:
             self.transport.write(_plain_answer(status))
         self.transport.close()
+
+    @property
+    def _is_answering(self) -> bool:
+        """Whether an answer has begun and not ended: another one would come in the middle of it."""
+        running = self._running
+        return running is not None and running.response_started and not running.response_complete
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Do what the base does, without asking the kernel seven times who is there.
@@ -241,8 +260,15 @@ class RelayProtocol(HttpToolsProtocol):
             handshake = Handshake.of_request(
                 self.scope["method"], self.scope["http_version"], self.scope["headers"]
             )
+        # The base is handling the exception by which the parser tells where the request ends.
+        request_end = sys.exc_info()[1]
+        behind = b""
+        if isinstance(request_end, httptools.HttpParserUpgrade):
+            behind = self._parsing[request_end.args[0] :]
         if handshake is None:
             super().handle_websocket_upgrade()
+            if behind and not self.transport.is_closing():
+                cast("asyncio.Protocol", self.transport.get_protocol()).data_received(behind)
             return
         try:
             url = httptools.parse_url(self.url)
@@ -271,12 +297,8 @@ class RelayProtocol(HttpToolsProtocol):
         upgrade = Upgrade(self.config, self.server_state, self.transport, handshake)
         scope["extensions"] = {"websocket.http.response": {}, HAND_OVER: upgrade.hand_over}
         self.transport.set_protocol(upgrade)
-        # The base is handling the exception by which the parser tells where the request ends.
-        request_end = sys.exc_info()[1]
-        if isinstance(request_end, httptools.HttpParserUpgrade):
-            behind = self._parsing[request_end.args[0] :]
-            if behind:
-                upgrade.data_received(behind)
+        if behind:
+            upgrade.data_received(behind)
         upgrade.run(scope)
         # The parser and this object refer to each other; without this they wait for the collector.
         self.parser = None  # type: ignore[assignment]

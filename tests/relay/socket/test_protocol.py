@@ -795,6 +795,56 @@ async def test_an_upgrade_behind_an_unanswered_request(relay: LocalRelay, sessio
     await relay.until_nothing_is_left()
 
 
+def _get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+@ON_BOTH_LOOPS
+async def test_leaving_with_requests_behind_an_endless_answer(
+    relay: LocalRelay, session_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who leaves an answer that others stand behind is gone at once, and nothing is written to it."""
+    with await RawClient.connect(relay.port) as raw:
+        await raw.send(_get(f"/events?session={session_id}") + _get("/health/live") * 2)
+        await relay.until(lambda: relay.hub.readers == 1, "a reader")
+        raw.reset()
+    await relay.until_nothing_is_left(timeout_s=3)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "after",
+    [b"no request\r\n\r\n", _get("/health/live") + _get("/" + "x" * 20_000)],
+    ids=["garbage", "too large behind another one"],
+)
+async def test_no_refusal_in_the_middle_of_an_answer(
+    relay: LocalRelay, session_id: str, after: bytes
+) -> None:
+    """What is no request ends the connection, and puts nothing into the answer that is on its way."""
+    with await RawClient.connect(relay.port) as raw:
+        assert (await raw.ask(_get(f"/events?session={session_id}"))).status == 200
+        await raw.send(after)
+        assert b"HTTP/1.1" not in await raw.read_to_end()
+    await relay.until_nothing_is_left()
+
+
+async def test_stopping_ends_an_answer_with_requests_behind_it(
+    relay: LocalRelay, session_id: str
+) -> None:
+    """A server that stops says so in an endless answer, also when other requests stand behind it."""
+    with await RawClient.connect(relay.port) as raw:
+        assert (await raw.ask(_get(f"/events?session={session_id}"))).status == 200
+        await raw.send(_get("/health/live"))
+        await relay.until(lambda: _has_waiting_request(relay), "a request that waits")
+        assert relay.server is not None
+        relay.server.should_exit = True
+        assert b'event: close\ndata: {"code":1012' in await raw.read_to_end()
+
+
+def _has_waiting_request(relay: LocalRelay) -> bool:
+    return any(isinstance(one, RelayProtocol) and one.pipeline for one in relay.open_connections)
+
+
 @pytest.mark.parametrize("path", ["/nowhere", "/health/live", "/ws/", "/"])
 async def test_an_unknown_path(relay: LocalRelay, path: str) -> None:
     """A WebSocket for a path that has none is refused with 403, as it always was."""
