@@ -17,6 +17,7 @@ from relay.errors import SettingsError
 from relay.logs import configure_logs
 from relay.orphans import die_with_parent
 from relay.settings import Settings
+from relay.socket.asgi_protocol import AsgiProtocol
 from relay.socket.protocol import RelayProtocol
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def uvicorn_config(settings: Settings, app: Starlette | str) -> uvicorn.Config:
         proxy_headers=False,
         # No answer of ours is anything but what it says it is.
         headers=[("x-content-type-options", "nosniff")],
-        ws="websockets-sansio",
+        ws=AsgiProtocol,
         ws_max_size=settings.max_inbound_bytes,
         ws_ping_interval=settings.heartbeat_s,
         ws_ping_timeout=settings.heartbeat_s,

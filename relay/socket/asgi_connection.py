@@ -75,7 +75,8 @@ class AsgiConnection(WokenReader):
         self._serving.records.refused(self._visit, self._client, error)
         try:
             await self._websocket.send_text(error_answer(error).text)
-        except WebSocketDisconnect:
+        except (WebSocketDisconnect, RuntimeError):
+            # The peer was faster, or the server has closed it for what came early.
             return
         await self._close(code_of_refusal(error))
 
@@ -158,8 +159,8 @@ class AsgiConnection(WokenReader):
             while (batch := await self.next_batch()) is not None:
                 for message in batch:
                     await send(message.text)
-        except WebSocketDisconnect:
-            # The server found out before the receiver did.
+        except (WebSocketDisconnect, RuntimeError):
+            # The server found out before the receiver did, or has closed it itself.
             return CloseCode.ABNORMAL
         return self.ending or CloseCode.ABNORMAL
 

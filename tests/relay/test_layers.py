@@ -47,7 +47,7 @@ _LAYERS = [
     {"relay.audience", "relay.hub"},
     {
         "relay.socket", "relay.socket.lobby", "relay.socket.handshake", "relay.socket.inbound", "relay.socket.heartbeat",
-        "relay.socket.protocol", "relay.socket.records",
+        "relay.socket.protocol", "relay.socket.asgi_protocol", "relay.socket.records",
     },
     {"relay.socket.reader"},
     {"relay.socket.serving"},
