@@ -52,6 +52,9 @@ faults: $(VENV)/.dev test-servers ## run the whole fault matrix (some 10 minutes
 hostile: $(VENV)/.dev test-servers ## attack a relay in six ways, and see what a facilitator notices (ONLY=, SHORT=1)
 	@$(BIN)/python -m tests.hostile
 
+fuzz: $(VENV)/.dev test-servers ## send a relay broken frames and requests (FRAMES=, REQUESTS=, SEED=, ONLY=)
+	@$(BIN)/python -m tests.fuzz
+
 bench: $(VENV)/.dev test-servers bench-contenders ## measure the relay beside others (ONLY=, SHAPE=, ROUNDS=)
 	@$(BIN)/python -m tests.bench $(BENCH_FLAGS)
 
