@@ -118,7 +118,7 @@ def _check_body(answer: Answer) -> None:
     except orjson.JSONDecodeError:
         raise Wrong(f"the body is no JSON: {answer.body[:200]!r}") from None
     if kind == "application/problem+json" and not (
-        body["status"] == answer.status and body["code"] and body["detail"]
+        body.get("status") == answer.status and body.get("code") and body.get("detail")
     ):
         raise Wrong(f"problem: {body}")
 
