@@ -180,7 +180,7 @@ class Broker:
             session: a checked session id.
             after: the position after which to begin; None: the log's beginning.
             max_messages: how many, at most.
-            max_bytes: with more than this nothing further is read.
+            max_bytes: it ends with the message that reaches this.
         """
         publications: list[Publication] = []
         cursor, size = after, 0
@@ -189,9 +189,13 @@ class Broker:
             count = min(_SMALL_PAGE, max_messages - len(publications))
             page = await self._read_page(session, cursor, count)
             first = first or page
-            publications += page.publications
-            size += sum(map(len, page.publications))
             is_all = page.reached is None or page.reached == page.head
+            for publication in page.publications:
+                if size >= max_bytes:
+                    is_all = False
+                    break
+                publications.append(publication)
+                size += len(publication)
             if is_all or len(publications) >= max_messages or size >= max_bytes:
                 log = LogSlice(
                     after, first.head, first.floor, tuple(publications), first.ended,

@@ -330,11 +330,12 @@ class SessionEndpoints:
                     parts.append(part)
         except TimeoutError:
             self._metrics.limits.labels("handshake_timeout_s").inc()
-            raise _Refused(
-                make_problem(
-                    HTTPStatus.REQUEST_TIMEOUT, "timeout", "The body did not come in time."
-                )
-            ) from None
+            late = make_problem(
+                HTTPStatus.REQUEST_TIMEOUT, "timeout", "The body did not come in time."
+            )
+            # What would still come of it must not be taken for another request.
+            late.headers["connection"] = "close"
+            raise _Refused(late) from None
         return b"".join(parts)
 
     def _too_large(self, most: int) -> _Refused:
