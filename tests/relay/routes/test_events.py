@@ -167,6 +167,7 @@ async def test_the_same_as_a_websocket(
             assert got == wanted
 
 
+@pytest.mark.alone
 async def test_heartbeats(relay: LocalRelay, publisher: HintPublisher, session_id: str) -> None:
     """In silence the heartbeat message comes, with the position that its reader has."""
     sent = await publisher.hint(session_id, "one")
@@ -568,6 +569,7 @@ async def test_a_kick(relay: LocalRelay, broker: Broker, session_id: str) -> Non
         assert (await other.next())["type"] == "heartbeat"
 
 
+@pytest.mark.alone
 async def test_the_relay_stops(redis_server: RedisServer, session_id: str) -> None:
     """A relay that stops says so at once; who only joins is refused, and worth another try."""
     with RedisServer() as away:
@@ -797,6 +799,7 @@ async def test_what_a_reader_says(
         assert await reader.next() == {"type": "heartbeat", "position": said["position"]}
 
 
+@pytest.mark.alone
 async def test_two_workers(redis_server: RedisServer, session_id: str) -> None:
     """With several workers each reader has everything, resumes at any, and both stop at once."""
     with RelayProcess(redis_server.url, "--workers", "2", "--linger-s", "0") as relay:
@@ -823,6 +826,7 @@ async def test_two_workers(redis_server: RedisServer, session_id: str) -> None:
         assert "Traceback" not in relay.output
 
 
+@pytest.mark.alone
 async def test_the_process_stops(redis_server: RedisServer, session_id: str) -> None:
     """With open streams a relay is gone within two seconds, and its log tells of no failure."""
     with RelayProcess(redis_server.url) as relay:

@@ -423,6 +423,7 @@ _HALF = {
 }
 
 
+@pytest.mark.alone
 async def test_half_requests(redis_server: RedisServer) -> None:
     """A request that does not arrive in time is given up with 408, also one that dribbles in."""
     async with local_relay(redis_server.url, handshake_timeout_s=0.5, linger_s=0.0) as relay:
