@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import random
+import socket
 import ssl
 import subprocess
 from contextlib import asynccontextmanager
@@ -810,6 +812,28 @@ async def test_leaving_with_requests_behind_an_endless_answer(
         raw.reset()
     await relay.until_nothing_is_left(timeout_s=3)
     assert not caplog.records
+
+
+@pytest.mark.parametrize("how", ["reset", "end", "garbage"])
+@ON_BOTH_LOOPS
+async def test_leaving_with_requests_unanswered(
+    relay: LocalRelay, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who has sent several requests and leaves, or ends with garbage, leaves no traceback behind."""
+    behind = b"\x00garbage\r\n\r\n" if how == "garbage" else b""
+    for _ in range(20):
+        with await RawClient.connect(relay.port) as raw:
+            await raw.send(_get("/health/ready") * 5 + behind)
+            # Somewhere in the middle of the first ones.
+            await asyncio.sleep(random.uniform(0, 0.003))
+            if how == "reset":
+                raw.reset()
+            else:
+                if how == "end":
+                    raw.socket.shutdown(socket.SHUT_WR)
+                await raw.read_to_end()
+    await relay.until_nothing_is_left()
+    assert [one.message for one in caplog.records if one.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize(
