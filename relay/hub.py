@@ -171,6 +171,9 @@ class Hub:
         room = self._rooms.get(session)
         if room is None:
             room = self._open(session)
+        if (timer := self._lingering.pop(session, None)) is not None:
+            # It would close under who is here, whatever they wait for.
+            timer.cancel()
         room.joining += 1
         try:
             yield room

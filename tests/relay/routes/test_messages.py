@@ -601,3 +601,18 @@ async def test_health_hides_the_network() -> None:
     assert near.status_code == far.status_code == 503
     assert str(redis.port) in near.text or "127.0.0.1" in near.text
     assert far.json()["problems"]["redis"] == "away"
+
+
+async def test_a_session_that_was_about_to_close(
+    redis_server: RedisServer, session_id: str
+) -> None:
+    """A request keeps its session open to its end, also when everybody had left it just before."""
+    async with local_relay(redis_server.url, linger_s=0.05) as relay:
+        with relay.hub.visit(session_id):
+            pass
+        # It lingers now.
+        with relay.hub.visit(session_id) as room:
+            await asyncio.sleep(0.2)
+            assert relay.hub.rooms == 1
+            assert await room.known_hints({"h"}) == set()
+        await relay.until_nothing_is_left()
