@@ -120,7 +120,9 @@ class Connection(FeedReader, asyncio.Protocol):
     def refuse(self, error: Refusal) -> None:
         """Say what is wrong with the request, and close."""
         self._serving.records.refused(self._visit, self._client, error)
-        self._write(error_answer(error).frame)
+        if not self._is_closing:
+            # A hasty client may have closed already, and nothing may follow a close frame.
+            self._write(error_answer(error).frame)
         self.end(code_of_refusal(error))
 
     async def wait_for(
