@@ -219,22 +219,19 @@ class Inbox:
         if self._clock_s() - came_s > _MAX_WAIT_S:
             raise BrokerUnavailable("it has waited too long")
 
-    async def publish(
-        self, room: Room, item: Contribution, *, reads_here: bool = True
-    ) -> Published:
+    async def publish(self, room: Room, item: Contribution) -> Published:
         """Publish a contribution now, whoever waits.
 
         Args:
             room: its session's.
             item: what is published.
-            reads_here: see ``Room.known_hints``.
 
         Raises:
             UnknownHint: for a hint that the session does not have.
             BrokerError: Redis could not.
         """
         if item.hint is not None:
-            if not await room.known_hints({item.hint}, reads_here=reads_here):
+            if not await room.known_hints({item.hint}):
                 raise UnknownHint(room.session)
             if item.cancels:
                 # First: so the agent learns of it with its next step, also when it does not listen.
@@ -245,22 +242,19 @@ class Inbox:
         self._metrics.acked.labels(item.kind).inc()
         return published
 
-    async def note_seen(
-        self, room: Room, name: str, item: Sighting, *, reads_here: bool = True
-    ) -> None:
+    async def note_seen(self, room: Room, name: str, item: Sighting) -> None:
         """Note what somebody has seen.
 
         Args:
             room: its session's.
             name: whose receipts they are.
             item: the hints.
-            reads_here: see ``Room.known_hints``.
 
         Raises:
             UnknownHint: when the session has none of the hints.
             BrokerError: Redis could not.
         """
-        known = await room.known_hints(item.hints, reads_here=reads_here)
+        known = await room.known_hints(item.hints)
         if not known:
             raise UnknownHint(room.session)
         self._receipts.note_seen(room.session, known, name)

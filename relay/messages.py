@@ -270,7 +270,7 @@ def check_inbound(fields: dict[str, Any]) -> Inbound:
 
 
 def check_message(fields: dict[str, Any], kind: type[Message] | None = None) -> Message:
-    """Return what a producer publishes, with an id and a time where there is none.
+    """Return what a producer publishes, with an id and a time where its kind has them and it does not.
 
     Args:
         fields: the message as it came.

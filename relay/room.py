@@ -248,15 +248,12 @@ class Room:
         for facilitator in self.facilitators():
             facilitator.show_presence(presence)
 
-    async def known_hints(self, ids: AbstractSet[str], *, reads_here: bool = True) -> set[str]:
+    async def known_hints(self, ids: AbstractSet[str]) -> set[str]:
         """Return those hints that the session has, of the ids that are given.
 
-        The log is read only when the ring alone can't tell; who asks at the same time shares a read.
-
-        Args:
-            ids: of hints.
-            reads_here: who asks has no hints but those that this room has given; others may have one
-                from another relay, which the subscription has yet to bring.
+        The log is read only when one of them is not known here, and then only what is new in it where
+        that is enough. It must be: who asks may know a hint from another relay, or from the agent, that
+        this one's subscription has yet to bring. Who asks at the same time shares a read.
 
         Raises:
             BrokerError: when the log can't be read.
@@ -266,9 +263,9 @@ class Room:
         index = self._hints
         index.scan(self.feed)
         known = index.known(ids)
-        is_whole = index.is_complete and self.feed.state is FeedState.LIVE
-        if len(known) == len(ids) or (is_whole and reads_here):
+        if len(known) == len(ids):
             return known
+        is_whole = index.is_complete and self.feed.state is FeedState.LIVE
         read = self._start_read(self.feed.head if is_whole else None)
         # Not awaited itself: when the room is closed the read is cancelled, and we are not.
         await asyncio.wait({read})

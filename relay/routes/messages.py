@@ -248,9 +248,9 @@ class SessionEndpoints:
         else:
             with self._hub.visit(asker.session) as room:
                 if isinstance(item, Sighting):
-                    await self._inbox.note_seen(room, asker.who.name, item, reads_here=False)
+                    await self._inbox.note_seen(room, asker.who.name, item)
                     return {"id": item.ref, "position": None, "duplicate": False}
-                published = await self._inbox.publish(room, item, reads_here=False)
+                published = await self._inbox.publish(room, item)
             message_id = item.ref
         return {
             "id": message_id,
