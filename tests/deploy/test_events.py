@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from producers import HintPublisher
-from tests.deploy.haproxy import HAProxyProcess, listening_sockets
+from tests.deploy.haproxy import HAProxyProcess
 from tests.faults.world import metrics_of
 from tests.support.events import EventsClient, StreamClosed, events
+from tests.support.process import stable_port
 from tests.support.relay import RelayProcess
 
 if TYPE_CHECKING:
@@ -31,10 +32,7 @@ async def _behind_haproxy(
     redis: RedisServer, *flags: str, replacing: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[int, list[RelayProcess]]]:
     """Run two relays and HAProxy before them; gives HAProxy's port and the relays."""
-    sockets = listening_sockets(_ADDRESSES)
-    port = sockets[0].getsockname()[1]
-    for one in sockets:
-        one.close()
+    port = stable_port(*_ADDRESSES)
     with (
         RelayProcess(redis.url, "--linger-s", "0", *flags, host=_ADDRESSES[0], port=port) as first,
         RelayProcess(redis.url, "--linger-s", "0", *flags, host=_ADDRESSES[1], port=port) as second,

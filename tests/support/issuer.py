@@ -7,6 +7,8 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from tests.support.process import stable_port
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -26,7 +28,8 @@ class Issuer:
         self.answer: bytes | None = b""
         self.is_slow = False
         self.asked: list[str] = []
-        self.port = 0
+        # Its own, also while it is stopped.
+        self.port = stable_port()
         self._open: set[asyncio.StreamWriter] = set()
         self._waiting: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -58,9 +61,8 @@ class Issuer:
             writer.write(answer)
 
     async def start(self) -> None:
-        """Listen, at the same port when it has listened before."""
+        """Listen, at the same port each time."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Listen no more, and drop everybody."""

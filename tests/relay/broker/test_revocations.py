@@ -12,7 +12,7 @@ from relay.broker import keys
 from relay.broker.broker import Broker
 from relay.broker.revocations import RevocationLog
 from relay.errors import BrokerUnavailable
-from tests.support.process import free_port
+from tests.support.process import stable_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -96,7 +96,7 @@ async def test_the_clock(broker: Broker) -> None:
 
 async def test_without_redis() -> None:
     """Without Redis both fail with what the caller knows how to deal with."""
-    async with Broker(f"redis://127.0.0.1:{free_port()}/0") as broker:
+    async with Broker(f"redis://127.0.0.1:{stable_port()}/0") as broker:
         log = RevocationLog(broker)
         with pytest.raises(BrokerUnavailable):
             await log.add("jti", "1", for_s=1)
