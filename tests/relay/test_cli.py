@@ -221,6 +221,7 @@ def test_revoking_without_redis() -> None:
     assert "Revoked" not in text
 
 
+@pytest.mark.alone
 async def test_revoking(redis_server: RedisServer, session_id: str) -> None:
     """``token``'s token opens a session of ``serve``'s, until ``revoke`` takes it back."""
     with RelayProcess(redis_server.url, environment=_SECRET) as relay:

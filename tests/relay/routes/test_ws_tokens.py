@@ -347,6 +347,7 @@ async def test_nothing_secret_on_stderr(redis_server: RedisServer, session_id: s
 # Expiry and refreshing
 
 
+@pytest.mark.alone
 async def test_expiry(relay: LocalRelay, session_id: str) -> None:
     """An open connection is closed with 4004 when its token expires, unless it has shown a newer one."""
     exp = int(time.time() + 2.5)

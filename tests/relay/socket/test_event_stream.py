@@ -146,6 +146,7 @@ async def test_a_server_that_stops(relay: LocalRelay, session_id: str) -> None:
         await relay.until_nothing_is_left()
 
 
+@pytest.mark.alone
 async def test_a_server_that_takes_nothing(redis_server: RedisServer, session_id: str) -> None:
     """When nothing has been taken for two heartbeats, the answer is broken off."""
     async with local_relay(redis_server.url, linger_s=0.0, heartbeat_s=0.2) as relay:
