@@ -76,10 +76,11 @@ async def test_silence_is_no_end(redis_server: RedisServer, session_id: str) -> 
         events(port, session_id) as reader,
     ):
         assert (await reader.next_of("presence"))["facilitators"] == 1
-        for _ in range(2):
-            began_s = time.monotonic()
-            assert (await reader.next())["type"] == "heartbeat"
-            assert time.monotonic() - began_s > 2
+        # When the first one comes, counted from here, depends on when the relay told who is watching.
+        assert (await reader.next())["type"] == "heartbeat"
+        began_s = time.monotonic()
+        assert (await reader.next())["type"] == "heartbeat"
+        assert time.monotonic() - began_s > 2
         await publisher.hint(session_id, "still here")
         assert await reader.texts(1) == ["still here"]
 

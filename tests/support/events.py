@@ -221,11 +221,20 @@ class EventsClient:
         return cls(answer, last_id)
 
     async def next_event(self, timeout_s: float = 10.0) -> Event:
-        """Return the next event; too long a wait fails the test.
+        """Return the next event but those of a moment that no test can know; see ``Client``.
+
+        Heartbeats are of such a moment, too. Too long a wait fails the test.
 
         Raises:
             StreamClosed: when the answer has ended without a word.
         """
+        async with asyncio.timeout(timeout_s):
+            while True:
+                event = await self._next_event(timeout_s)
+                if json.loads(event.data).get("type") not in ("presence", "heartbeat"):
+                    return event
+
+    async def _next_event(self, timeout_s: float) -> Event:
         async with asyncio.timeout(timeout_s):
             while not self._waiting:
                 data = await self.answer.chunk()
@@ -247,7 +256,7 @@ class EventsClient:
         """
         async with asyncio.timeout(timeout_s):
             while True:
-                event = await self.next_event(timeout_s)
+                event = await self._next_event(timeout_s)
                 message = json.loads(event.data)
                 if event.type == "close":
                     assert await self.answer.chunk() == b"", "something came behind the close event"

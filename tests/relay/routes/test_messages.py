@@ -338,10 +338,11 @@ async def test_rates(redis_server: RedisServer, session_id: str) -> None:
     path = f"/sessions/{session_id}/messages"
     async with (
         local_relay(
-            redis_server.url, publications_per_s=1, publication_burst=100, inbound_burst=2
+            redis_server.url, publications_per_s=0.1, publication_burst=100, inbound_per_s=0.1,
+            inbound_burst=2,
         ) as relay,
         _http(relay) as http,
-    ):
+    ):  # fmt: skip
         assert len(_offsets(await http.post(path, json=[{**_HINT, "id": "h"}] * 100))) == 100
         said = _refused(await http.post(path, json=_HINT), 429, "rate_limited")
         assert said["retry_after_ms"] > 0

@@ -168,7 +168,7 @@ async def test_joins_that_come_to_nothing(sockets: Sockets, session_id: str) -> 
     """Who waited for Redis in vain, or left while waiting, has given his place back."""
     with RedisServer() as redis:
         async with local_relay(
-            redis.url, options=sockets.options, linger_s=0.0, join_timeout_s=0.3, max_connections=2,
+            redis.url, options=sockets.options, linger_s=0.0, join_timeout_s=1.0, max_connections=2,
             jwt_secret=SECRET, redis_timeout_s=20.0, probe_timeout_s=30.0,
         ) as relay:  # fmt: skip
             made = token(sub="ada")
@@ -241,7 +241,7 @@ async def test_handshakes_of_all(
     sockets: Sockets, redis_server: RedisServer, session_id: str
 ) -> None:
     """All together have a rate as well; when its time has come, one more comes in."""
-    async with _relay(sockets, redis_server, handshakes_per_s=5.0, handshake_burst=2) as relay:
+    async with _relay(sockets, redis_server, handshakes_per_s=1.0, handshake_burst=2) as relay:
         for _ in range(2):
             async with client(relay.ws_url, session_id):
                 pass
@@ -273,18 +273,18 @@ async def test_connections_of_one_address(redis_server: RedisServer) -> None:
 async def test_messages(sockets: Sockets, redis_server: RedisServer, session_id: str) -> None:
     """Too many messages are refused with when to try again, and the connection stays."""
     async with (
-        _relay(sockets, redis_server, inbound_per_s=10.0, inbound_burst=3) as relay,
+        _relay(sockets, redis_server, inbound_per_s=1.0, inbound_burst=3) as relay,
         client(relay.ws_url, session_id) as reader,
     ):
         for _ in range(5):
             await reader.send({"type": "nothing", "id": "1"})
         codes = [await reader.next_of("error") for _ in range(5)]
         assert [one["code"] for one in codes] == ["bad_message"] * 3 + ["rate_limited"] * 2
-        assert all(0 < one["retry_after_ms"] <= 200 for one in codes[3:])
+        assert all(0 < one["retry_after_ms"] <= 1000 for one in codes[3:])
         assert relay.count_of("limits_reached", limit="inbound_per_s") == 2
         await asyncio.sleep(codes[-1]["retry_after_ms"] / 1000)
         await reader.send({"type": "ping"})
-        assert (await reader.next_of("heartbeat"))["position"] is None
+        assert await reader.next() == {"type": "heartbeat", "position": None}
 
 
 async def test_bytes(sockets: Sockets, redis_server: RedisServer, session_id: str) -> None:
@@ -316,7 +316,9 @@ async def test_the_largest_message_is_no_flood(
 ) -> None:
     """However short heartbeats are, a message of the largest size is taken."""
     async with (
-        _relay(sockets, redis_server, heartbeat_s=0.1, max_inbound_bytes=8192) as relay,
+        _relay(
+            sockets, redis_server, heartbeat_s=1.0, inbound_bytes_per_s=1024, max_inbound_bytes=8192
+        ) as relay,
         client(relay.ws_url, session_id) as reader,
     ):
         text = '{"type":"ping","x":"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,21 +24,28 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def relay(redis_server: RedisServer) -> AsyncIterator[LocalRelay]:
-    """A relay with short heartbeats."""
-    async with local_relay(redis_server.url, linger_s=0.0, heartbeat_s=0.3) as relay:
+    """A relay whose heartbeats come too late to be in a test's way."""
+    async with local_relay(redis_server.url, linger_s=0.0, heartbeat_s=60.0) as relay:
         yield relay
 
 
-@pytest.fixture
-async def reader(relay: LocalRelay, session_id: str) -> AsyncIterator[WokenReader]:
-    """A reader that has joined and begun."""
+@asynccontextmanager
+async def _reading(relay: LocalRelay, session: str) -> AsyncIterator[WokenReader]:
+    """Let a reader join and begin."""
     reader = WokenReader(relay.serving, Identity("mara", True, False))
-    room, welcome = await relay.hub.join(session_id, reader, None, None)
+    room, welcome = await relay.hub.join(session, reader, None, None)
     reader.start(room, welcome)
     relay.serving.heartbeat.add(reader)
     yield reader
     relay.serving.heartbeat.discard(reader)
     relay.hub.leave(room, reader)
+
+
+@pytest.fixture
+async def reader(relay: LocalRelay, session_id: str) -> AsyncIterator[WokenReader]:
+    """A reader that has joined and begun."""
+    async with _reading(relay, session_id) as reader:
+        yield reader
 
 
 async def _kinds(reader: WokenReader) -> list[str]:
@@ -84,16 +92,21 @@ async def test_presence_that_was_shown(reader: WokenReader) -> None:
     reader.show_presence(presence)
     reader.show_presence(presence)
     assert await _kinds(reader) == ["presence"]
+    reader.beat()
     assert await _kinds(reader) == ["heartbeat"]
 
 
-async def test_silence(reader: WokenReader) -> None:
+async def test_silence(redis_server: RedisServer, session_id: str) -> None:
     """In silence a heartbeat comes, again and again."""
-    assert [await _kinds(reader) for _ in range(3)] == [
-        ["connection"],
-        ["heartbeat"],
-        ["heartbeat"],
-    ]
+    async with (
+        local_relay(redis_server.url, linger_s=0.0, heartbeat_s=0.3) as relay,
+        _reading(relay, session_id) as reader,
+    ):
+        assert [await _kinds(reader) for _ in range(3)] == [
+            ["connection"],
+            ["heartbeat"],
+            ["heartbeat"],
+        ]
 
 
 async def test_the_end(reader: WokenReader) -> None:
