@@ -126,11 +126,7 @@ class Hub:
 
         While Redis is away this waits; bound it with a timeout.
         """
-        room = self._rooms.get(session)
-        if room is None:
-            room = self._open(session)
-        if (timer := self._lingering.pop(session, None)) is not None:
-            timer.cancel()
+        room = self._kept_open(session)
         try:
             welcome = await room.join(reader, since, replay)
         finally:
@@ -168,12 +164,7 @@ class Hub:
     @contextmanager
     def visit(self, session: str) -> Iterator[Room]:
         """Keep a session open without reading it; what is done inside may wait for Redis."""
-        room = self._rooms.get(session)
-        if room is None:
-            room = self._open(session)
-        if (timer := self._lingering.pop(session, None)) is not None:
-            # It would close under who is here, whatever they wait for.
-            timer.cancel()
+        room = self._kept_open(session)
         room.joining += 1
         try:
             yield room
@@ -244,6 +235,16 @@ class Hub:
         return self._link_downs if self.link.state is LinkState.UP else None
 
     # Inside
+
+    def _kept_open(self, session: str) -> Room:
+        """Return a session's room, opened where it is not open, and about to close no more."""
+        room = self._rooms.get(session)
+        if room is None:
+            room = self._open(session)
+        if (timer := self._lingering.pop(session, None)) is not None:
+            # It would close under who is here, whatever they wait for.
+            timer.cancel()
+        return room
 
     def _open(self, session: str) -> Room:
         feed = Feed(max_messages=self._settings.ring_messages, max_bytes=self._settings.ring_bytes)
