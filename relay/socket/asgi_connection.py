@@ -46,9 +46,7 @@ class AsgiConnection(WokenReader):
         who: whose it is; nobody's when it is only to be refused.
     """
 
-    __slots__ = (
-        "_began_s", "_bytes", "_client", "_early", "_received", "_visit", "_websocket",
-    )  # fmt: skip
+    __slots__ = ("_bytes", "_client", "_early", "_received", "_visit", "_websocket")
 
     def __init__(
         self,
@@ -61,7 +59,6 @@ class AsgiConnection(WokenReader):
         self._websocket = websocket
         self._client = client
         self._visit = random.getrandbits(32)
-        self._began_s = 0.0
         self._received = 0
         # What came before the session was there to be spoken to.
         self._early: deque[MutableMapping[str, Any]] = deque()
@@ -89,24 +86,10 @@ class AsgiConnection(WokenReader):
         again if it was just done.
         """
         receiver = asyncio.create_task(self._receive_early())
-        is_served = False
-        code: CloseCode | int = CloseCode.BROKER_LOST
-        try:
-            await asyncio.wait(
-                {joining, receiver}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            if receiver.done():
-                code = receiver.result()
-            else:
-                is_served = joining.done()
-        finally:
-            for task in (joining, receiver):
-                task.cancel()
-            await asyncio.gather(joining, receiver, return_exceptions=True)
-            if not is_served and not joining.cancelled() and joining.exception() is None:
-                self._serving.hub.leave(joining.result()[0], self)
-        if is_served:
-            return joining.result()
+        joined = await self._wait_for(joining, receiver, timeout_s=timeout_s)
+        if joined is not None:
+            return joined
+        code = CloseCode.BROKER_LOST if receiver.cancelled() else receiver.result()
         self._serving.records.left_early(self._visit, self._client, session, code)
         if isinstance(code, CloseCode):
             await self._close(code)
@@ -115,11 +98,9 @@ class AsgiConnection(WokenReader):
     async def serve(self, room: Room, welcome: Welcome, since: Position | None) -> None:
         """Serve until either side ends it; then the room is left. Cancelling is safe."""
         self.start(room, welcome)
-        serving, code = self._serving, CloseCode.INTERNAL_ERROR
-        self._began_s = serving.records.connected(
-            self._visit, self._client, room.session, since, welcome
-        )
-        ended: CloseCode | int = code
+        serving = self._serving
+        began_s = serving.records.connected(self._visit, self._client, room.session, since, welcome)
+        ended: CloseCode | int = CloseCode.INTERNAL_ERROR
         serving.heartbeat.add(self)
         try:
             ended = await self._run()
@@ -131,7 +112,7 @@ class AsgiConnection(WokenReader):
                 self._client,
                 room.session,
                 code=ended,
-                began_s=self._began_s,
+                began_s=began_s,
                 sent=self.sent,
                 received=self._received,
             )

@@ -119,25 +119,15 @@ class EventStream(WokenReader):
         if self.ending is not None:
             joining.cancel()
         receiver = asyncio.create_task(_until_gone(receive))
-        is_served = False
         try:
-            await asyncio.wait(
-                {joining, receiver}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            is_served = joining.done() and not joining.cancelled() and not receiver.done()
+            joined = await self._wait_for(joining, receiver, timeout_s=timeout_s)
         finally:
             self._joining = None
-            is_gone = receiver.done()
-            for task in (joining, receiver):
-                task.cancel()
-            await asyncio.gather(joining, receiver, return_exceptions=True)
-            if not is_served and not joining.cancelled() and joining.exception() is None:
-                self._serving.hub.leave(joining.result()[0], self)
-        if is_served:
-            return joining.result()
-        code = CloseCode.ABNORMAL if is_gone else self.ending or CloseCode.BROKER_LOST
-        self._serving.records.left_early(self._visit, self._client, session, code)
-        return None
+        if joined is None:
+            is_gone = not receiver.cancelled()
+            code = CloseCode.ABNORMAL if is_gone else self.ending or CloseCode.BROKER_LOST
+            self._serving.records.left_early(self._visit, self._client, session, code)
+        return joined
 
     async def serve(
         self, room: Room, welcome: Welcome, since: Position | None, receive: Receive, send: Send

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from relay.identity import Identity
     from relay.publication import Publication
     from relay.reader import Fresh, Welcome
+    from relay.room import Room
     from relay.socket.serving import Serving
 
 # Less than one write of a ``Connection``: what is made of it is not shared, and waits as often as once
@@ -80,6 +81,32 @@ class WokenReader(FeedReader):
         self._wakeup.set()
 
     # Inside
+
+    async def _wait_for(
+        self,
+        joining: asyncio.Task[tuple[Room, Welcome]],
+        receiver: asyncio.Task[object],
+        *,
+        timeout_s: float,
+    ) -> tuple[Room, Welcome] | None:
+        """Wait for a join while a task listens to the client; both tasks have ended then.
+
+        Returns None when the listening ended first, or it took too long; the join is cancelled then,
+        and left again if it was just done.
+        """
+        is_served = False
+        try:
+            await asyncio.wait(
+                {joining, receiver}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            is_served = joining.done() and not joining.cancelled() and not receiver.done()
+        finally:
+            for task in (joining, receiver):
+                task.cancel()
+            await asyncio.gather(joining, receiver, return_exceptions=True)
+            if not is_served and not joining.cancelled() and joining.exception() is None:
+                self._serving.hub.leave(joining.result()[0], self)
+        return joining.result() if is_served else None
 
     async def next_batch(self) -> list[Publication] | None:
         """Wait for what is to be sent next, and note it as sent; None when nothing more is.
