@@ -7,7 +7,6 @@ import random
 import secrets
 import signal
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
@@ -19,6 +18,7 @@ from relay.snapshot import fold
 from tests.faults.checker import Ledger, Text, Truth, Violation, Witness
 from tests.faults.clients import FlappingClient, SocketClient, SteadyPublisher, StreamingAgent
 from tests.faults.event_clients import EventSource, EventsReader
+from tests.support.memory import resident_mib
 from tests.support.redis import RedisServer
 from tests.support.relay import RelayProcess
 from tests.support.tcp_proxy import TcpProxy
@@ -262,7 +262,7 @@ class World:
 
     def resident_mib(self) -> list[float]:
         """Return the memory of each relay."""
-        return [_resident_kib(relay.pid) / 1024 for relay in self.relays]
+        return [resident_mib(relay.pid) for relay in self.relays]
 
     def _pick_port(self) -> int:
         return self.draw.choice(self.client_proxies).port
@@ -297,10 +297,3 @@ def channels_of(redis: RedisServer) -> int:
     """Return how many channels have subscribers; each relay's probe is one."""
     answer = redis.command("PUBSUB", "CHANNELS", "*")
     return int(answer[1 : answer.index(b"\r\n")])
-
-
-def _resident_kib(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    raise Violation(f"process {pid} has no memory")

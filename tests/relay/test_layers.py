@@ -92,7 +92,6 @@ _COVERED_BY = {
     "relay.routes.errors": "tests/relay/routes/test_messages.py",
     "relay.routes.openapi_schemas": "tests/relay/routes/test_openapi.py",
     "relay.audience": "tests/relay/test_attendance.py",
-    "relay.publish_request": "tests/relay/routes/test_messages.py",
     "relay.app": "tests/relay/test_server.py",
     "producers.__main__": "tests/producers/test_cli.py",
     "producers.tap": "tests/producers/test_watching.py",

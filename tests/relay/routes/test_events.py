@@ -6,18 +6,15 @@ import asyncio
 import copy
 import gc
 import json
-import resource
+import os
 import signal
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from producers import HintPublisher
-from relay.auth.grant import Role
-from relay.auth.minting import mint
 from relay.broker import keys
 from relay.broker.broker import Broker
 from relay.broker.revocations import RevocationLog
@@ -34,28 +31,17 @@ from tests.support.events import (
     events,
     events_path,
 )
+from tests.support.memory import resident_mib
 from tests.support.redis import RedisServer
 from tests.support.relay import LocalRelay, RelayProcess, local_relay
 from tests.support.sockets import OWN
+from tests.support.tokens import SECRET, token
 from tests.support.websocket import RawClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.support.sockets import Sockets
-
-SECRET = "0123456789abcdef0123456789abcdef"
-
-
-def token(
-    session: str,
-    *,
-    role: Role = Role.FACILITATOR,
-    subject: str | None = "mara",
-    lives_s: float = 60.0,
-) -> str:
-    """Return a token for one session."""
-    return mint(SECRET, sessions=[session], role=role, subject=subject, lives_s=lives_s)
 
 
 @pytest.fixture
@@ -446,7 +432,7 @@ async def test_no_token(closed_relay: LocalRelay, session_id: str) -> None:
 
 async def test_a_token(closed_relay: LocalRelay, session_id: str) -> None:
     """A token counts in the header and in the address; the first message says what it allows."""
-    good = token(session_id)
+    good = token(session_id, sub="mara")
     async with (
         events(
             closed_relay.port, session_id, welcome=False,
@@ -537,11 +523,11 @@ async def test_without_redis(sockets: Sockets, session_id: str) -> None:
 
 async def test_an_expired_token(closed_relay: LocalRelay, session_id: str) -> None:
     """When its token expires, a reader is told to come back with another."""
-    async with events(closed_relay.port, session_id, token=token(session_id, lives_s=2)) as reader:
+    async with events(closed_relay.port, session_id, token=_brief(session_id, 2)) as reader:
         code, reason, messages = await reader.closed()
         assert (code, reason) == (4004, "Token expired")
         assert {one["type"] for one in messages} <= {"heartbeat"}
-    error = await refused(closed_relay, session_id, token=token(session_id, lives_s=-1))
+    error = await refused(closed_relay, session_id, token=_brief(session_id, -1))
     assert error.status == 401
 
 
@@ -549,7 +535,7 @@ async def test_a_revoked_token(closed_relay: LocalRelay, broker: Broker, session
     """When its token is revoked, a reader is told why, and to stay away."""
     subject = f"sub-{session_id}"
     async with events(
-        closed_relay.port, session_id, token=token(session_id, subject=subject)
+        closed_relay.port, session_id, token=token(session_id, sub=subject)
     ) as reader:
         await RevocationLog(broker).add("sub", subject, for_s=60)
         code, reason, messages = await reader.closed()
@@ -658,11 +644,11 @@ async def test_a_reader_that_reads_nothing(
             for raw in deaf:
                 await raw.send(_request(session_id))
             await relay.until(lambda: relay.hub.readers == 20, "all are there")
-            before = _resident_bytes()
+            before_mib = resident_mib(os.getpid())
             for n in range(200):
                 await publisher.hint(session_id, f"{n} {'x' * 50_000}")
-            # 10 MB were published; each may hold two writes.
-            assert _resident_bytes() - before < 20 * 2 * 64 * 1024 + 8_000_000
+            # 10 MB were published; each may hold two writes of 64 KiB.
+            assert resident_mib(os.getpid()) - before_mib < 20 * 2 * 64 / 1024 + 7.6
             await relay.until(lambda: relay.hub.readers == 0, "all are dropped", 10)
             if sockets is OWN:
                 # Under any other server its transport is the server's, and waits for the kernel.
@@ -752,15 +738,15 @@ async def test_a_slow_join(sockets: Sockets, session_id: str) -> None:
 
 async def test_who_is_watching(closed_relay: LocalRelay, session_id: str) -> None:
     """A facilitator that reads events is watching, an observer is not; both are told."""
-    async with events(closed_relay.port, session_id, token=token(session_id)) as facilitator:
+    async with events(
+        closed_relay.port, session_id, token=token(session_id, sub="mara")
+    ) as facilitator:
         first = await facilitator.next_of("presence")
         assert (first["facilitators"], first["who"]) == (1, ["mara"])
-        observing = token(session_id, role=Role.OBSERVER, subject="obs")
+        observing = token(session_id, role="observer", sub="obs")
         async with (
             events(closed_relay.port, session_id, token=observing),
-            client(
-                closed_relay.ws_url, session_id, token=token(session_id, subject="ben")
-            ) as other,
+            client(closed_relay.ws_url, session_id, token=token(session_id, sub="ben")) as other,
         ):
             assert (await other.next_of("presence"))["who"] == ["ben", "mara"]
             assert (await facilitator.next_of("presence"))["who"] == ["ben", "mara"]
@@ -843,6 +829,10 @@ async def test_the_process_stops(redis_server: RedisServer, session_id: str) -> 
             assert mark not in relay.output, relay.output
 
 
+def _brief(session: str, lives_s: int) -> str:
+    return token(session, exp=int(time.time()) + lives_s)
+
+
 def _request(session: str) -> bytes:
     return f"GET {events_path(session)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
@@ -865,8 +855,3 @@ def _unchunked(data: bytes) -> bytes:
         size, _, data = data.partition(b"\r\n")
         body, data = body + data[: int(size, 16)], data[int(size, 16) + 2 :]
     return body
-
-
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
