@@ -54,13 +54,25 @@ class HintIndex:
         self._keep(_ids_of_hints(publications))
 
     def take_log(
-        self, publications: Iterable[Publication], feed: Feed, ids: AbstractSet[str]
+        self,
+        publications: Iterable[Publication],
+        feed: Feed,
+        ids: AbstractSet[str],
+        *,
+        is_all: bool,
     ) -> set[str]:
-        """Take in all that the log keeps, read after the last scan; returns what ``known`` would.
+        """Take in what was read of the log after the last scan; returns what ``known`` would.
 
         A log may keep more hints than there is room for here: those are returned, too.
+
+        Args:
+            publications: what was read.
+            feed: the session's.
+            ids: those that are asked for.
+            is_all: whether it is all that the log keeps. What is new alone makes nothing complete that
+                the feed has lost meanwhile.
         """
-        self.is_complete = True
+        self.is_complete = self.is_complete or is_all
         in_log = dict.fromkeys(_ids_of_hints(publications))
         self._keep(in_log)
         self.scan(feed)

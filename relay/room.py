@@ -265,13 +265,14 @@ class Room:
         known = index.known(ids)
         if len(known) == len(ids):
             return known
-        is_whole = index.is_complete and self.feed.state is FeedState.LIVE
-        read = self._start_read(self.feed.head if is_whole else None)
+        after = self.feed.head if index.is_complete and self.feed.state is FeedState.LIVE else None
+        read = self._start_read(after)
         # Not awaited itself: when the room is closed the read is cancelled, and we are not.
         await asyncio.wait({read})
         if read.cancelled():
             raise BrokerUnavailable("the session was closed meanwhile")
-        return index.take_log(read.result().publications, self.feed, ids)
+        log = read.result()
+        return index.take_log(log.publications, self.feed, ids, is_all=after is None)
 
     # Inside
 

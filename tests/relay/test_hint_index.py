@@ -95,9 +95,26 @@ def test_the_log() -> None:
     assert not _is_complete(index)
     _hint(feed, 12, "newer")
     old = Publication(Position(1000, 3), b'{"type":"hint","id":"old"}')
-    assert index.take_log([old], feed, {"old", "new", "other"}) == {"old", "new"}
+    asked = {"old", "new", "other"}
+    assert index.take_log([old], feed, asked, is_all=True) == {"old", "new"}
     assert _is_complete(index)
     assert index.known({"old", "new", "newer"}) == {"old", "new", "newer"}
+
+
+def test_what_is_new_in_the_log() -> None:
+    """What the log has more than the ring is known; it closes no gap that came while it was read."""
+    feed, index = _feed(ring=2), HintIndex()
+    _hint(feed, 1, "a")
+    index.scan(feed)
+    new = Publication(Position(1000, 2), b'{"type":"hint","id":"b"}')
+    assert index.take_log([new], feed, {"a", "b"}, is_all=False) == {"a", "b"}
+    assert _is_complete(index)
+    for offset in range(2, 6):
+        _hint(feed, offset, str(offset))
+    index.scan(feed)
+    assert not _is_complete(index)
+    index.take_log([], feed, {"2"}, is_all=False)
+    assert not _is_complete(index)
 
 
 def test_a_lost_log() -> None:
@@ -130,6 +147,6 @@ def test_a_log_with_more_hints() -> None:
     feed, index = _feed(floor=1), HintIndex()
     index.scan(feed)
     log = [Publication(Position(1000, n), b'{"type":"hint","id":"%d"}' % n) for n in range(2, 5002)]
-    assert index.take_log(log, feed, {"1", "2", "5001"}) == {"2", "5001"}
+    assert index.take_log(log, feed, {"1", "2", "5001"}, is_all=True) == {"2", "5001"}
     assert len(index) == 4096
     assert not _is_complete(index)
