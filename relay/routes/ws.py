@@ -15,7 +15,7 @@ from relay.routes.feed_request import FeedRequest
 from relay.routes.problem import problem
 from relay.socket.asgi_connection import AsgiConnection
 from relay.socket.connection import Connection
-from relay.socket.protocol import HAND_OVER
+from relay.socket.upgrade import HAND_OVER
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from relay.identity import Identity
     from relay.reader import Reader, Welcome
     from relay.room import Room
-    from relay.socket.protocol import HandOver
     from relay.socket.reader import FeedReader
     from relay.socket.serving import Serving
+    from relay.socket.upgrade import HandOver
 
 SUBPROTOCOL = "hints.v1"
 

@@ -47,7 +47,8 @@ _LAYERS = [
     {"relay.audience", "relay.hub"},
     {
         "relay.socket", "relay.socket.lobby", "relay.socket.handshake", "relay.socket.inbound", "relay.socket.heartbeat",
-        "relay.socket.protocol", "relay.socket.asgi_protocol", "relay.socket.records",
+        "relay.socket.upgrade", "relay.socket.protocol", "relay.socket.asgi_protocol",
+        "relay.socket.records",
     },
     {"relay.socket.reader"},
     {"relay.socket.serving"},
@@ -89,6 +90,7 @@ _COVERED_BY = {
     "relay.reader": "tests/relay/socket/test_reader.py",
     "relay.room": "tests/relay/routes/test_ws.py",
     "relay.hub": "tests/relay/routes/test_ws.py",
+    "relay.socket.upgrade": "tests/relay/socket/test_protocol.py",
     "relay.routes.errors": "tests/relay/routes/test_messages.py",
     "relay.routes.openapi_schemas": "tests/relay/routes/test_openapi.py",
     "relay.audience": "tests/relay/test_attendance.py",

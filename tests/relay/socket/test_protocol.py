@@ -22,7 +22,8 @@ from websockets.asyncio.client import connect, unix_connect
 from producers import HintPublisher
 from relay.close_codes import CloseCode
 from relay.socket.connection import Connection
-from relay.socket.protocol import HAND_OVER, RelayProtocol
+from relay.socket.protocol import RelayProtocol
+from relay.socket.upgrade import HAND_OVER
 from tests.support.client import Client, client
 from tests.support.process import find_program
 from tests.support.relay import LocalRelay, PromptServer, local_relay
