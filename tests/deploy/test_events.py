@@ -43,6 +43,7 @@ async def _behind_haproxy(
             yield haproxy.address[1], [first, second]
 
 
+@pytest.mark.alone
 async def test_events_arrive_at_once(redis_server: RedisServer, session_id: str) -> None:
     """No event is held back, large or small; who goes is gone within two heartbeats.
 
