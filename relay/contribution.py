@@ -46,6 +46,11 @@ class Contribution(NamedTuple):
     payload: bytes
     dedupe_id: str
 
+    @property
+    def hints(self) -> frozenset[str]:
+        """The hints that it names."""
+        return frozenset() if self.hint is None else frozenset({self.hint})
+
     @classmethod
     def of(
         cls,

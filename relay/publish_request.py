@@ -61,12 +61,19 @@ class Publishing(NamedTuple):
 
 
 class WrongMessage(RequestError):
-    """One of the messages can't be taken; so none is."""
+    """One of the messages can't be taken; so none is.
 
-    def __init__(self, index: int | None, error: RequestError) -> None:
+    Args:
+        index: which; None when it came alone.
+        error: what is wrong.
+        field: with which field; None: the error's text begins with its name, if it is one.
+    """
+
+    def __init__(self, index: int | None, error: RequestError, field: str | None = None) -> None:
         self.index = index
         self.error = error
-        super().__init__(index, error)
+        self.field = field
+        super().__init__(index, error, field)
 
     def __str__(self) -> str:
         """Say which, and what is wrong with it."""

@@ -19,6 +19,7 @@ from relay.errors import (
     KeysUnavailable,
     RateLimited,
     RequestError,
+    UnknownHint,
 )
 from relay.gate import Credentials
 from relay.identity import identify
@@ -170,8 +171,9 @@ class SessionEndpoints:
         header = request.headers.get("idempotency-key")
         owner = asker.grant.holder or (asker.who.name if asker.who.is_lasting else None)
         key = None if header is None else IdempotencyKey.of(header, owner, body)
-        items = self._items(body, key, asker)
+        items, is_array = self._items(body, key, asker)
         self._check_rate(asker, items)
+        await self._check_hints(asker, items, is_array=is_array)
         dedupe_s: float | None = None
         if key is not None:
             dedupe_s = self._settings.log_ttl_s
@@ -194,7 +196,7 @@ class SessionEndpoints:
 
     def _items(
         self, body: bytes, key: IdempotencyKey | None, asker: _Asker
-    ) -> list[Publishing | Contribution | Sighting]:
+    ) -> tuple[list[Publishing | Contribution | Sighting], bool]:
         messages, is_array = parse_body(body)
         items: list[Publishing | Contribution | Sighting] = []
         now_s = time.time()
@@ -211,7 +213,7 @@ class SessionEndpoints:
             except RequestError as error:
                 raise WrongMessage(index if is_array else None, error) from None
             items.append(item)
-        return items
+        return items, is_array
 
     def _check_rate(self, asker: _Asker, items: list[Publishing | Contribution | Sighting]) -> None:
         published = sum(isinstance(item, Publishing) for item in items)
@@ -235,6 +237,27 @@ class SessionEndpoints:
             if wait_ms:
                 self._metrics.limits.labels(limit).inc()
                 raise RateLimited(wait_ms)
+
+    async def _check_hints(
+        self, asker: _Asker, items: list[Publishing | Contribution | Sighting], *, is_array: bool
+    ) -> None:
+        """Refuse what names a hint that the session does not have, before anything is published."""
+        wanted = {hint for item in items if not isinstance(item, Publishing) for hint in item.hints}
+        if not wanted:
+            return
+        with self._hub.visit(asker.session) as room:
+            known = await room.known_hints(wanted)
+        for index, item in enumerate(items):
+            if isinstance(item, Publishing):
+                if item.dedupe_id == f"hint:{item.id}":
+                    # What stands behind a hint in the same request may name it.
+                    known.add(item.id)
+            elif item.hints and known.isdisjoint(item.hints):
+                raise WrongMessage(
+                    index if is_array else None,
+                    UnknownHint(asker.session),
+                    "hints" if isinstance(item, Sighting) else "hint",
+                )
 
     async def _settle(
         self, item: Publishing | Contribution | Sighting, asker: _Asker, dedupe_s: float | None

@@ -74,11 +74,12 @@ def problem(
 
 def pointer_of(error: WrongMessage) -> dict[str, str]:
     """Return which field of which message is wrong (RFC 6901)."""
-    # Texts of such errors begin with the field's name.
     text = str(error.error)
     match = re.match(r"'([^']{1,100})'", text)
     path = [] if error.index is None else [str(error.index)]
-    if match is not None:
+    if error.field is not None:
+        path.append(error.field)
+    elif match is not None:
         path += match[1].split(".")
     return {
         "pointer": "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in path),

@@ -296,6 +296,30 @@ async def test_what_facilitators_send(
         _refused(await http.post(path, params={"guest": "a b"}, json=feedback), 400, "bad_request")
 
 
+async def test_an_unknown_hint_in_an_array(relay: LocalRelay, session_id: str) -> None:
+    """Who names a hint that is not there is told where, and nothing of the array is published."""
+    path = f"/sessions/{session_id}/messages"
+    known = {"type": "feedback", "id": "f1", "hint": "h1", "action": "used"}
+    stop = {"type": "command", "id": "c1", "name": "cancel", "hint": "no"}
+    good = [{**_HINT, "id": "h1"}, known]
+    key = {"idempotency-key": "k"}
+    async with _http(relay) as http:
+        for wrong, field in (
+            ({**known, "id": "f2", "hint": "no"}, "hint"),
+            (stop, "hint"),
+            ({"type": "seen", "hints": ["no", "neither"]}, "hints"),
+        ):
+            body = [*good, wrong]
+            said = _refused(await http.post(path, json=body, headers=key), 404, "unknown_hint")
+            assert said["errors"][0]["pointer"] == f"/2/{field}"
+            assert "messages" not in said
+            alone = _refused(await http.post(path, json=wrong), 404, "unknown_hint")
+            assert alone["errors"][0]["pointer"] == f"/{field}"
+        assert (await http.get(path)).json()["position"] is None
+        # The key was not used, and a hint may be named behind itself.
+        assert _offsets(await http.post(path, json=good, headers=key)) == [1, 2]
+
+
 # Bounds
 
 
