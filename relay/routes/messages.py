@@ -15,6 +15,8 @@ from relay.broker import keys
 from relay.contribution import Contribution, Sighting
 from relay.errors import (
     BrokerError,
+    BrokerFull,
+    BrokerUnavailable,
     HintRelayError,
     KeysUnavailable,
     RateLimited,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 100
 # A page of history ends with the message that passes this.
 _HISTORY_BYTES = 1024 * 1024
+_AWAY = "Redis is away: this may or may not have been done. Ask again, under the same key or ids."
 _NO_STORE = {"cache-control": "no-store"}
 
 
@@ -138,7 +141,7 @@ class SessionEndpoints:
     async def _answered(
         self, request: Request, act: Callable[[Request, _Asker], Awaitable[Response]]
     ) -> Response:
-        peer = request.client.host if request.client else None
+        peer = _peer_of(request)
         try:
             return await act(request, await self._asker(request, peer))
         except _Refused as refused:
@@ -150,10 +153,15 @@ class SessionEndpoints:
             self._records.refused_request(peer, error)
             return problem(error)
         except BrokerError as error:
-            return problem(error)
+            return self._failed(request, error)
         except ClientDisconnect:
             # Nobody will read it.
             return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+    def _failed(self, request: Request, error: BrokerError, **more: Any) -> Response:
+        """Say that Redis could not; what it says of the network and its users is for the log."""
+        self._records.failed_request(_peer_of(request), request.path_params["session"], error)
+        return problem(error if isinstance(error, BrokerFull) else BrokerUnavailable(_AWAY), **more)
 
     async def _asker(self, request: Request, peer: str | None) -> _Asker:
         address = self._gate.knock(peer, request.scope["headers"])
@@ -191,7 +199,10 @@ class SessionEndpoints:
                 done.append(await self._settle(item, asker, dedupe_s))  # noqa: PERF401 - kept on failure
         except HintRelayError as error:
             # What has been published stays; the same request again publishes the rest.
-            return problem(error, **({"messages": done} if done else {}))
+            more = {"messages": done} if done else {}
+            if isinstance(error, BrokerError):
+                return self._failed(request, error, **more)
+            return problem(error, **more)
         return _json({"messages": done})
 
     def _items(
@@ -372,6 +383,10 @@ class SessionEndpoints:
                 f"The body has more than {most:,} bytes: send less at once.",
             )
         )
+
+
+def _peer_of(request: Request) -> str | None:
+    return request.client.host if request.client else None
 
 
 def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:

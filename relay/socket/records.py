@@ -12,7 +12,7 @@ from relay.logs import get_logger
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from relay.errors import Refusal, RequestError
+    from relay.errors import BrokerError, Refusal, RequestError
     from relay.metrics import Metrics
     from relay.position import Position
     from relay.reader import Welcome
@@ -51,6 +51,10 @@ class Records:
         if not isinstance(error, (RateLimited, LimitReached)):
             # Of those there are too many already.
             self._log.info("request refused", client=client, code=error.code, error=str(error))
+
+    def failed_request(self, client: str | None, session: str, error: BrokerError) -> None:
+        """Note a plain request that Redis could not serve."""
+        self._log.warning("request failed", client=client, session=session, error=str(error))
 
     def flooded(self, visit: int, client: str | None, limit: str) -> None:
         """Note somebody who sends too much and is sent away for it."""

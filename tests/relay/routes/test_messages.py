@@ -13,7 +13,7 @@ import pytest
 from producers import HintPublisher
 from tests.support.client import client
 from tests.support.redis import RedisServer
-from tests.support.relay import LocalRelay, local_relay
+from tests.support.relay import LocalRelay, RelayProcess, local_relay
 from tests.support.tokens import SECRET, token
 
 if TYPE_CHECKING:
@@ -626,6 +626,28 @@ async def test_health_hides_the_network() -> None:
     assert near.status_code == far.status_code == 503
     assert str(redis.port) in near.text or "127.0.0.1" in near.text
     assert far.json()["problems"]["redis"] == "away"
+
+
+async def test_failures_hide_the_network(session_id: str) -> None:
+    """Who asks for something while Redis is away is not told where it is; the log is."""
+    path = f"/sessions/{session_id}"
+    feedback = {"type": "feedback", "id": "f1", "hint": "h1", "action": "used"}
+    with RedisServer() as redis, RelayProcess(redis.url, "--redis-timeout-s", "0.5") as relay:
+        async with httpx.AsyncClient(base_url=relay.base_url, trust_env=False) as http:
+            redis.kill()
+            for answer in (
+                await http.post(f"{path}/messages", json=_HINT),
+                await http.post(f"{path}/messages", json=_HINT, headers={"idempotency-key": "k"}),
+                await http.post(f"{path}/messages", json=feedback),
+                await http.get(f"{path}/messages"),
+                await http.get(f"{path}/presence"),
+                await http.post(f"{path}/disconnect", json={}),
+            ):
+                _refused(answer, 503, "unavailable")
+                assert str(redis.port) not in answer.text
+        failures = [line for line in relay.output.splitlines() if "request failed" in line]
+        assert len(failures) == 6
+        assert all(str(redis.port) in line and session_id in line for line in failures)
 
 
 async def test_a_session_that_was_about_to_close(
