@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING, cast
 
 import uvicorn
@@ -36,6 +37,11 @@ _BACKLOG = 2048
 # What the kernel keeps for a reader that does not keep up (Linux doubles it, and would otherwise take
 # megabytes before it says stop). It is also how stale a hint can get on its way.
 _SEND_BUFFER_BYTES = 128 * 1024
+
+# How long a peer may take nothing of what is sent to it; as HAProxy's "tcp-ut" in deploy/. The kernel
+# would wait a quarter of an hour for one that left the network without a word, which counts as watching
+# so long when it reads events, and for ever for one that does not read its answer.
+_UNTAKEN_TIMEOUT_MS = 30_000
 
 # Python 3.11's are 700, 10, 10.
 _COLLECTOR_THRESHOLDS = (20_000, 20, 50)
@@ -84,6 +90,8 @@ def bind(settings: Settings) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Accepted sockets inherit it.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        if sys.platform == "linux":
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_TIMEOUT_MS)
         listener.bind((settings.host, settings.port))
         # At once: two that are only bound would both believe that the port is theirs.
         listener.listen(_BACKLOG)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ from relay.server import bind, url_of
 from relay.settings import Settings
 from tests.support.client import client
 from tests.support.process import stable_port, wait_until
-from tests.support.relay import RelayProcess
+from tests.support.relay import RelayProcess, local_relay
+from tests.support.websocket import RawClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +108,27 @@ def test_no_waiting_for_acknowledgements() -> None:
     """What a loop of asyncio accepts is known as TCP, so that it turns Nagle's algorithm off."""
     with bind(Settings.load(port=0)) as listener:
         assert listener.proto == socket.IPPROTO_TCP
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels can't be told")
+@pytest.mark.parametrize("path", ["/events?session={}", "/sessions/{}/messages"])
+async def test_peers_that_take_nothing(
+    redis_server: RedisServer, session_id: str, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Who takes nothing of what the kernel holds for it, or of a long answer, is dropped in the end."""
+    monkeypatch.setattr("relay.server._UNTAKEN_TIMEOUT_MS", 1000)
+    async with (
+        local_relay(redis_server.url, linger_s=0.0) as relay,
+        HintPublisher(redis_server.url) as publisher,
+    ):
+        # More than the client's side takes, and as much as the kernel, or our own buffer, holds for it.
+        for _ in range(2 if "events" in path else 20):
+            await publisher.hint(session_id, "x" * 50_000)
+        with await RawClient.connect(relay.port, receive_buffer=4096) as deaf:
+            target = path.format(session_id)
+            await deaf.send(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            await relay.until(lambda: len(relay.open_connections) > 0, "it is there")
+            await relay.until_nothing_is_left(8.0)
 
 
 def test_a_taken_port() -> None:
