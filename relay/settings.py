@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     max_history: int = Field(
         1000, ge=1, description="Most messages that one request for history may ask for."
     )
+    max_history_answers: int = Field(
+        64,
+        ge=1,
+        description="Such answers that one person, or address, may have on the way at once.",
+    )
     publications_per_s: float = Field(
         100.0, gt=0, description="Messages a second that one agent may publish over HTTP, for long."
     )

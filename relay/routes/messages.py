@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,7 +40,9 @@ from relay.routes.problem import make_problem, pointer_of, problem
 from relay.session import check_session
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from starlette.types import Receive, Scope, Send
 
     from relay.auth.grant import Grant
     from relay.broker.broker import Broker
@@ -55,6 +59,8 @@ DEFAULT_LIMIT = 100
 # A page of history ends with the message that passes this.
 _HISTORY_BYTES = 1024 * 1024
 _AWAY = "Redis is away: this may or may not have been done. Ask again, under the same key or ids."
+# So much of such an answer is given to the server at a time: what its reader takes makes room for more.
+_PIECE_BYTES = 64 * 1024
 _NO_STORE = {"cache-control": "no-store"}
 
 
@@ -80,6 +86,27 @@ class _Refused(Exception):
     def __init__(self, answer: Response) -> None:
         self.answer = answer
         super().__init__()
+
+
+class _History(Response):
+    """A large answer, which tells when its reader has taken nearly all of it, or has gone."""
+
+    def __init__(self, body: bytes, on_end: Callable[[], None]) -> None:
+        super().__init__(body, headers=_NO_STORE, media_type="application/json")
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it in pieces."""
+        del scope, receive
+        try:
+            start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+            await send(start)
+            for at in range(0, len(self.body), _PIECE_BYTES):
+                piece = self.body[at : at + _PIECE_BYTES]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._on_end()
 
 
 class SessionEndpoints:
@@ -121,6 +148,7 @@ class SessionEndpoints:
         self._clock_s = clock_s
         self._published = Rates(settings.publications_per_s, settings.publication_burst)
         self._contributed = Rates(settings.inbound_per_s, settings.inbound_burst)
+        self._histories: Counter[str] = Counter()
 
     async def messages(self, request: Request) -> Response:
         """``/sessions/<session>/messages``: POST publishes, GET reads what is kept, a page at a time."""
@@ -300,19 +328,34 @@ class SessionEndpoints:
         text = query.get("limit", str(min(DEFAULT_LIMIT, most)))
         if not (text.isascii() and text.isdigit() and len(text) <= 9 and 0 < int(text) <= most):
             raise RequestError(f"'limit' is a whole number from 1 to {most}.")
-        log, more = await self._broker.read_some(
-            asker.session, since, max_messages=int(text), max_bytes=_HISTORY_BYTES
-        )
-        recovered = None if since is None else log.reaches_back_to(since)
-        head = b"null" if log.head is None else b'"%b"' % str(log.head).encode()
-        # The messages as they are kept: reading and writing them again would cost much more.
-        body = b'{"messages":[%b],"position":%b,"recovered":%b,"more":%b}' % (
-            b",".join(publication.payload for publication in log.publications),
-            head,
-            orjson.dumps(recovered),
-            orjson.dumps(more),
-        )
-        return Response(body, headers=_NO_STORE, media_type="application/json")
+        with ExitStack() as until_sent:
+            until_sent.enter_context(self._one_more_history(asker.rate_name))
+            log, more = await self._broker.read_some(
+                asker.session, since, max_messages=int(text), max_bytes=_HISTORY_BYTES
+            )
+            recovered = None if since is None else log.reaches_back_to(since)
+            head = b"null" if log.head is None else b'"%b"' % str(log.head).encode()
+            # The messages as they are kept: reading and writing them again would cost much more.
+            body = b'{"messages":[%b],"position":%b,"recovered":%b,"more":%b}' % (
+                b",".join(publication.payload for publication in log.publications),
+                head,
+                orjson.dumps(recovered),
+                orjson.dumps(more),
+            )
+            return _History(body, until_sent.pop_all().close)
+
+    @contextmanager
+    def _one_more_history(self, name: str) -> Iterator[None]:
+        """Count an answer that is on its way: whoever does not read would fill the memory with them."""
+        if self._histories[name] >= self._settings.max_history_answers:
+            raise self._gate.limited("max_history_answers", 1000)
+        self._histories[name] += 1
+        try:
+            yield
+        finally:
+            self._histories[name] -= 1
+            if not self._histories[name]:
+                del self._histories[name]
 
     async def _look(self, _request: Request, asker: _Asker) -> Response:
         watching = await self._presence.look(asker.session)

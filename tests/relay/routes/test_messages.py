@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,6 +15,7 @@ from tests.support.client import client
 from tests.support.redis import RedisServer
 from tests.support.relay import LocalRelay, RelayProcess, local_relay
 from tests.support.tokens import SECRET, token
+from tests.support.websocket import RawClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -604,6 +605,34 @@ async def test_pages_of_other_origins(redis_server: RedisServer, session_id: str
                 _refused(answer, 403, "forbidden")
         kept = (await http.get(path)).json()["messages"]
     assert len(kept) == 1
+
+
+async def test_histories_that_nobody_reads(redis_server: RedisServer, session_id: str) -> None:
+    """Who asks for more long answers than it reads is told to come back; others are served."""
+    path = f"/sessions/{session_id}/messages"
+    async with (
+        local_relay(redis_server.url, max_history_answers=3, linger_s=0.0) as relay,
+        HintPublisher(redis_server.url) as publisher,
+        _http(relay) as http,
+        AsyncExitStack() as stack,
+    ):
+        for _ in range(20):
+            await publisher.hint(session_id, "x" * 50_000)
+        all_deaf = [await RawClient.connect(relay.port, receive_buffer=4096) for _ in range(3)]
+        for deaf in all_deaf:
+            stack.enter_context(deaf)
+            await deaf.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            while (answer := await http.get(path)).status_code == 200:
+                assert len(answer.json()["messages"]) == 20
+        _refused(answer, 429, "limit_reached")
+        assert relay.count_of("limits_reached", limit="max_history_answers") >= 1
+        assert (await http.get(path, params={"guest": "another"})).status_code == 200
+        assert (await http.head(path, params={"guest": "another"})).status_code == 200
+        all_deaf[0].reset()
+        async with asyncio.timeout(5):
+            while (await http.get(path)).status_code == 429:
+                await asyncio.sleep(0.01)
 
 
 async def test_an_operators_numbers(redis_server: RedisServer) -> None:
