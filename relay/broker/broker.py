@@ -159,9 +159,9 @@ class Broker:
                 return LogSlice(after, None, None, (), from_beginning=True)
             if cursor == after:
                 from_beginning, ended = page.from_beginning, page.ended
-            elif page.from_beginning or (cursor and page.floor and cursor < page.floor):
-                # Between two pages the log was lost, or trimmed past the hole: what was read before
-                # does not join up. The page is the whole of what is kept, or its beginning.
+            elif _is_torn(cursor, page):
+                # What was read before does not join up. The page is the whole of what is kept, or its
+                # beginning.
                 publications.clear()
                 from_beginning = True
             publications += page.publications
@@ -176,6 +176,9 @@ class Broker:
     ) -> tuple[LogSlice, bool]:
         """Read the beginning of what ``read`` reads; tells whether there is more behind it.
 
+        Where the log is lost, or trimmed past the place that was reached, it ends before the hole, with
+        more behind it: going on after its last publication tells what is gone.
+
         Args:
             session: a checked session id.
             after: the position after which to begin; None: the log's beginning.
@@ -188,15 +191,18 @@ class Broker:
         while True:
             count = min(_SMALL_PAGE, max_messages - len(publications))
             page = await self._read_page(session, cursor, count)
-            first = first or page
-            is_all = page.reached is None or page.reached == page.head
-            for publication in page.publications:
+            if first is None or not publications:
+                first = page
+            joins_up = page is first or not _is_torn(cursor, page)
+            is_all = joins_up and (page.reached is None or page.reached == page.head)
+            for publication in page.publications if joins_up else ():
                 if size >= max_bytes:
                     is_all = False
                     break
                 publications.append(publication)
                 size += len(publication)
-            if is_all or len(publications) >= max_messages or size >= max_bytes:
+            is_full = len(publications) >= max_messages or size >= max_bytes
+            if is_all or is_full or not joins_up:
                 log = LogSlice(
                     after, first.head, first.floor, tuple(publications), first.ended,
                     first.from_beginning,
@@ -304,6 +310,13 @@ class Broker:
     ) -> None:
         """Close all connections."""
         await self.close()
+
+
+def _is_torn(cursor: Position | None, page: _Page) -> bool:
+    """Tell whether before this page the log was lost, or trimmed past the place that was reached."""
+    return page.from_beginning or (
+        cursor is not None and page.floor is not None and cursor < page.floor
+    )
 
 
 def _entry_id(value: bytes | str) -> Position | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -102,6 +102,49 @@ async def test_the_floor_says_what_was_trimmed(broker: Broker, session_id: str) 
     assert 10 <= len(log.publications) <= 210
     assert log.reaches_back_to(log.floor)
     assert not log.reaches_back_to(positions[0])
+
+
+@pytest.mark.parametrize("loss", ["trimmed", "gone", "another log"])
+async def test_what_is_lost_while_it_is_read(
+    redis_url: str, session_id: str, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    """A stretch of the log ends before the hole, and who goes on behind it is told of the loss."""
+    async with Broker(redis_url, log_messages=100) as broker:
+
+        async def publish(begin: int, end: int) -> None:
+            for n in range(begin, end):
+                await broker.publish(session_id, b'{"n":1}', f"{n}")
+
+        await publish(0, 100)
+        read_page = broker._read_page
+        pages = 0
+
+        async def read_and_lose(*args: Any) -> Any:
+            nonlocal pages
+            pages += 1
+            page = await read_page(*args)
+            if pages == 1:
+                if loss == "trimmed":
+                    # Redis trims whole nodes of its stream, 100 entries each by default.
+                    await publish(100, 400)
+                else:
+                    await broker.redis.delete(keys.log(session_id), keys.meta(session_id))
+                if loss == "another log":
+                    await publish(400, 410)
+            return page
+
+        monkeypatch.setattr(broker, "_read_page", read_and_lose)
+        some, more = await broker.read_some(
+            session_id, None, max_messages=1000, max_bytes=1_000_000
+        )
+        offsets = [one.position.offset for one in some.publications if one.position]
+        assert offsets == list(range(1, len(offsets) + 1))
+        assert more
+        last = some.publications[-1].position
+        assert last is not None
+        rest, _ = await broker.read_some(session_id, last, max_messages=1000, max_bytes=1_000_000)
+        assert not rest.reaches_back_to(last)
+        assert len(rest.publications) == len((await broker.read(session_id, last)).publications)
 
 
 async def test_what_is_trimmed_up_to_a_restart_is_missed(broker: Broker, session_id: str) -> None:
