@@ -154,6 +154,9 @@ def create_app(
         middleware=_cross_origin(settings),
         exception_handlers={HTTPException: answer_http_exception, Exception: answer_unexpected},
     )
+    # An address is right or wrong. A redirect would go past the gate, and behind a load balancer that ends
+    # TLS it would lead to http, with the token that stands in the address.
+    app.router.redirect_slashes = False
     app.state.hub = hub
     app.state.serving = serving
     app.state.metrics = metrics

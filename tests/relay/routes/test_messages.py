@@ -635,6 +635,16 @@ async def test_histories_that_nobody_reads(redis_server: RedisServer, session_id
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/events/?session={}", "/sessions/{}/messages/", "/sessions/{}/presence/", "/health/live/"],
+)
+async def test_no_redirects(relay: LocalRelay, session_id: str, path: str) -> None:
+    """An address with a slash too many is none: a redirect could take a token where TLS is not."""
+    async with _http(relay) as http:
+        _refused(await http.get(path.format(session_id)), 404, "not_found")
+
+
 async def test_an_operators_numbers(redis_server: RedisServer) -> None:
     """Metrics and details of health are for those who are near, and not through a proxy."""
     async with local_relay(redis_server.url) as relay, _http(relay) as http:
