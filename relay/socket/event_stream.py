@@ -32,6 +32,8 @@ HEADERS = [
 # When browsers come back by themselves; ours decides itself.
 _RETRY = b"retry: 2000\n\n"
 _MAX_BEATS_STUCK = 2
+# How long a peer may take to read what is on its way to it when the server stops; as in connection.py.
+_FAREWELL_S = 1.0
 # With more that its peer has not read a stream waits, as in connection.py.
 _HIGH_WATER_BYTES = 4 * 1024
 
@@ -50,7 +52,7 @@ class EventStream(WokenReader):
     """
 
     __slots__ = (
-        "_beats_stuck", "_client", "_control", "_head", "_joining", "_sender", "_snapshot_left",
+        "_beats_stuck", "_client", "_control", "_farewell", "_head", "_joining", "_sender", "_snapshot_left",
         "_visit",
     )  # fmt: skip
 
@@ -61,6 +63,7 @@ class EventStream(WokenReader):
         self._visit = random.getrandbits(32)
         self._joining: asyncio.Task[tuple[Room, Welcome]] | None = None
         self._sender: asyncio.Task[int] | None = None
+        self._farewell: asyncio.TimerHandle | None = None
         # Since the server has been given what it has not taken yet; negative: it has taken all.
         self._beats_stuck = -1
         # How many messages of a snapshot are still to come, and what is reached with the last.
@@ -83,9 +86,9 @@ class EventStream(WokenReader):
             super().beat()
             return
         self._beats_stuck += 1
-        if self._beats_stuck == _MAX_BEATS_STUCK and self._sender is not None:
+        if self._beats_stuck == _MAX_BEATS_STUCK:
             # A peer that reads nothing at all is gone, or as good as gone.
-            self._sender.cancel()
+            self._give_up()
 
     # The endpoint's side
 
@@ -159,6 +162,9 @@ class EventStream(WokenReader):
         What refers to one another waits for the garbage collector, which runs rarely here.
         """
         self._sender = None
+        if self._farewell is not None:
+            self._farewell.cancel()
+            self._farewell = None
         if self._control is not None:
             self._control.on_shutdown = None
             self._control = None
@@ -220,8 +226,14 @@ class EventStream(WokenReader):
         position, self._head = self._head, None
         return server_sent_event(str(position), message.utf8)
 
+    def _give_up(self) -> None:
+        if self._sender is not None:
+            self._sender.cancel()
+
     def _shut_down(self) -> None:
         self.end(CloseCode.RESTART)
+        # The server would wait for it, and then say that the app has failed.
+        self._farewell = asyncio.get_running_loop().call_later(_FAREWELL_S, self._give_up)
 
 
 def _close_event(code: CloseCode) -> bytes:

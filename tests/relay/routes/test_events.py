@@ -831,6 +831,29 @@ async def test_the_process_stops(redis_server: RedisServer, session_id: str) -> 
             assert mark not in relay.output, relay.output
 
 
+@pytest.mark.alone
+async def test_the_process_stops_for_who_does_not_read(
+    redis_server: RedisServer, session_id: str
+) -> None:
+    """Readers that take nothing delay the end by a second, and leave no failure in the log."""
+    with RelayProcess(redis_server.url) as relay:
+        async with AsyncExitStack() as stack, HintPublisher(redis_server.url) as publisher:
+            for _ in range(5):
+                deaf = stack.enter_context(await RawClient.connect(relay.port, receive_buffer=4096))
+                await deaf.send(_request(session_id))
+            listening = await stack.enter_async_context(events(relay.port, session_id))
+            # More than the kernel takes, and less than the ring has.
+            for n in range(10):
+                await publisher.hint(session_id, f"{n} {'x' * 60_000}")
+            await listening.texts(10)
+            began_s = time.monotonic()
+            assert await asyncio.to_thread(relay.stop) == 0
+            assert time.monotonic() - began_s < 3
+            assert (await listening.closed())[0] == 1012
+        for mark in ("Traceback", "rror", "Cancel"):
+            assert mark not in relay.output, relay.output
+
+
 def _brief(session: str, lives_s: int) -> str:
     return token(session, exp=int(time.time()) + lives_s)
 
