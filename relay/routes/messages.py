@@ -337,7 +337,7 @@ class SessionEndpoints:
             head = b"null" if log.head is None else b'"%b"' % str(log.head).encode()
             # The messages as they are kept: reading and writing them again would cost much more.
             body = b'{"messages":[%b],"position":%b,"recovered":%b,"more":%b}' % (
-                b",".join(publication.payload for publication in log.publications),
+                b",".join(publication.utf8 for publication in log.publications),
                 head,
                 orjson.dumps(recovered),
                 orjson.dumps(more),

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from producers import HintPublisher
+from relay.broker.broker import Broker
 from tests.support.client import client
 from tests.support.redis import RedisServer
 from tests.support.relay import LocalRelay, RelayProcess, local_relay
@@ -605,6 +606,18 @@ async def test_pages_of_other_origins(redis_server: RedisServer, session_id: str
                 _refused(answer, 403, "forbidden")
         kept = (await http.get(path)).json()["messages"]
     assert len(kept) == 1
+
+
+async def test_a_history_with_what_is_not_utf8(
+    relay: LocalRelay, redis_server: RedisServer, session_id: str
+) -> None:
+    """A kept message that is not UTF-8 has replacement marks, as live, and spoils no other."""
+    async with Broker(redis_server.url) as broker, _http(relay) as http:
+        for text in (b"one", b"\xff\xfe", b"two"):
+            await broker.publish(session_id, b'{"type":"own","text":"%b"}' % text, text.hex())
+        answer = await http.get(f"/sessions/{session_id}/messages")
+    kept = json.loads(answer.content)["messages"]
+    assert [one["text"] for one in kept] == ["one", "\ufffd\ufffd", "two"]
 
 
 async def test_histories_that_nobody_reads(redis_server: RedisServer, session_id: str) -> None:
