@@ -249,11 +249,13 @@ def _events(*, has_tokens: bool) -> Json:
         "content": {
             "text/event-stream": {
                 "schema": _ref("schemas", "Event"),
-                "example": (
-                    "retry: 2000\n\nid: 1763900000000-44\n"
-                    'data: {"type":"connection","status":"connected","session":"demo",'
-                    '"position":"1763900000000-44","recovered":null,"snapshot":0,"heartbeat_s":10.0}\n\n'
-                ),
+                "example": {
+                    "id": "1763900000000-44",
+                    "data": (
+                        '{"type":"connection","status":"connected","session":"demo",'
+                        '"position":"1763900000000-44","recovered":null,"snapshot":0,"heartbeat_s":10.0}'
+                    ),
+                },
             }
         },
     }

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import jsonschema
@@ -62,15 +62,32 @@ def test_every_type_is_described() -> None:
 
 
 def test_its_own_examples() -> None:
-    """Each example of a body is one that the document allows."""
+    """Each example, of parameters, bodies and answers, is one that the document allows."""
     document = describe(Settings.load())
-    for path in document["paths"].values():
-        for operation in (path.get("post"), path.get("get")):
-            for media in (operation or {}).get("requestBody", {}).get("content", {}).values():
-                for example in media["examples"].values():
-                    jsonschema.Draft202012Validator(
-                        {**media["schema"], "components": document["components"]}
-                    ).validate(example["value"])
+    found = list(_examples(document))
+    assert len(found) > 12
+    for schema, example in found:
+        jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(
+            example
+        )
+
+
+def _examples(part: Any) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield each schema in a part of the document with each example of what it describes."""
+    if isinstance(part, list):
+        for one in part:
+            yield from _examples(one)
+    if not isinstance(part, dict):
+        return
+    named = part.get("examples", {})
+    if "schema" in part:
+        if "example" in part:
+            yield part["schema"], part["example"]
+        yield from ((part["schema"], one["value"]) for one in named.values())
+    elif isinstance(named, list):
+        yield from ((part, one) for one in named)
+    for one in part.values():
+        yield from _examples(one)
 
 
 def test_codes() -> None:
