@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from relay.admission import Admission
 from relay.attendance import Attendance
@@ -41,7 +41,7 @@ from relay.routes.events import EventsEndpoint
 from relay.routes.health import HealthEndpoints
 from relay.routes.messages import SessionEndpoints
 from relay.routes.openapi import OpenApiEndpoint
-from relay.routes.page import PageFiles
+from relay.routes.page import PageFiles, PageMount
 from relay.routes.ws import WebSocketEndpoint
 from relay.settings import Settings
 from relay.socket.lobby import LOBBY, Lobby
@@ -147,7 +147,7 @@ def create_app(
         Route("/openapi.json", OpenApiEndpoint(settings).answer),
     ]
     if settings.page_dir is not None:
-        routes.append(Mount("/", PageFiles(directory=settings.page_dir, html=True), name="page"))
+        routes.append(PageMount(PageFiles(directory=settings.page_dir, html=True), tuple(routes)))
     app = Starlette(
         routes=routes,
         lifespan=lifespan,

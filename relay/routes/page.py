@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Mount
 from starlette.staticfiles import StaticFiles
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping, Sequence
+    from typing import Any
+
     from starlette.responses import Response
     from starlette.types import Scope
 
@@ -47,3 +51,24 @@ class PageFiles(StaticFiles):
                 return response
         # StaticFiles checks that the path stays inside the folder.
         return await super().get_response(f"{path}.html", scope)
+
+
+class PageMount(Mount):
+    """Has every address but those of other routes, also where they refuse a method.
+
+    Else a wrong method would be answered from here, with the methods of files.
+
+    Args:
+        files: the page.
+        others: the routes before it.
+    """
+
+    def __init__(self, files: PageFiles, others: Sequence[BaseRoute]) -> None:
+        super().__init__("/", files, name="page")
+        self._others = others
+
+    def matches(self, scope: Scope) -> tuple[Match, MutableMapping[str, Any]]:
+        """Tell whether a request is for the page."""
+        if any(route.matches(scope)[0] is not Match.NONE for route in self._others):
+            return Match.NONE, {}
+        return super().matches(scope)

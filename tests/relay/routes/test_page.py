@@ -104,6 +104,24 @@ async def test_files(relay: LocalRelay, target: str, name: str) -> None:
     assert (answer.status, answer.text) == (200, _FILES[name])
 
 
+@pytest.mark.parametrize(
+    ("method", "target", "allowed"),
+    [
+        ("DELETE", "/sessions/demo/messages", {"GET", "HEAD", "POST"}),
+        ("GET", "/sessions/demo/disconnect", {"POST"}),
+        ("POST", "/events", {"GET", "HEAD"}),
+    ],
+)
+async def test_wrong_methods(
+    relay: LocalRelay, method: str, target: str, allowed: set[str]
+) -> None:
+    """A wrong method at one of the relay's own addresses is refused there, and not by the page."""
+    answer = await _get(relay, target, method)
+    assert answer.status == 405
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert {one.strip() for one in answer.headers["allow"].split(",")} == allowed
+
+
 async def test_the_query_outlives_a_redirect(relay: LocalRelay) -> None:
     """When a folder's address lacks its slash, the redirect keeps the query."""
     answer = await _get(relay, "/docs?session=demo&since=1-2")
