@@ -106,7 +106,12 @@ class Settings(BaseSettings):
         200, ge=1, description="The same at once, after a quiet time."
     )
     handshake_timeout_s: float = Field(
-        10.0, gt=0, le=300, description="How long a request may take to arrive, its body likewise."
+        10.0,
+        gt=0,
+        le=300,
+        description=(
+            "How long a request may take to arrive, its body likewise, and each 16 KB of the answer to go."
+        ),
     )
     max_pending: int = Field(
         2000, ge=1, description="Connections on one worker whose request has not arrived yet."

@@ -53,7 +53,7 @@ class Lobby:
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.max_header_bytes = settings.max_header_bytes
-        self._timeout_s = settings.handshake_timeout_s
+        self.timeout_s = settings.handshake_timeout_s
         self._max_waiting = settings.max_pending
         self._addresses = addresses
         self._metrics = metrics
@@ -107,7 +107,7 @@ class Lobby:
 
     def give_up_late(self) -> None:
         """Give up those who have waited for too long."""
-        too_old_s = self._clock_s() - self._timeout_s
+        too_old_s = self._clock_s() - self.timeout_s
         for waiting, since_s in list(self._waiting.items()):
             if since_s > too_old_s:
                 return

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 CONTROL = "hint_relay.control"
 """The ASGI extension of a plain request: ``scope["extensions"][CONTROL]`` is a ``Control``."""
 
+# What a peer has to take of an answer in the time that a request may take, or half of what is left.
+_MIN_TAKEN_BYTES = 16 * 1024
+
 
 class Control:
     """What an endpoint with a long answer can ask of its connection, and be told.
@@ -40,17 +43,20 @@ class Control:
     Attributes:
         on_shutdown: called when the server stops; set it to end the answer.
         is_shut_down: whether that has been, maybe before anybody wanted to know.
+        is_bounded: whether ``buffer_at_most`` was called: who does gives slow readers up, too.
     """
 
-    __slots__ = ("_transport", "is_shut_down", "on_shutdown")
+    __slots__ = ("_transport", "is_bounded", "is_shut_down", "on_shutdown")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self.on_shutdown: Callable[[], None] | None = None
         self.is_shut_down = False
+        self.is_bounded = False
 
     def buffer_at_most(self, high_water_bytes: int) -> None:
         """Let ``send`` wait while more than this has not been taken by the kernel."""
+        self.is_bounded = True
         self._transport.set_write_buffer_limits(high=high_water_bytes)
 
     def shut_down(self) -> None:
@@ -78,6 +84,8 @@ class RelayProtocol(HttpToolsProtocol):
     _is_head_too_large = False
     # The request that is being answered. The base's ``cycle`` is the newest, which may stand behind it.
     _running: RequestResponseCycle | None = None
+    # Looks whether the peer takes what was written.
+    _taking: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         """Remember what is being parsed: a hasty client's first frames may stand behind its request."""
@@ -139,9 +147,10 @@ class RelayProtocol(HttpToolsProtocol):
         if self._is_head_too_large:
             self._refuse_head()
         elif self._is_answering:
-            self.transport.close()
+            self._close()
         else:
             super().send_400_response(msg)
+            self._close()
 
     def give_up(self) -> None:
         """Close a connection whose request does not come; see ``lobby.Waiting``."""
@@ -149,8 +158,57 @@ class RelayProtocol(HttpToolsProtocol):
         # A peer that does not read keeps it open for what was written.
         self.loop.call_later(1.0, self.transport.abort)
 
+    def pause_writing(self) -> None:
+        """Wait until the peer has taken what was written, and not for ever."""
+        super().pause_writing()
+        control = self._control
+        if control is None or not control.is_bounded:
+            self._watch_taking()
+
+    def resume_writing(self) -> None:
+        """Go on writing; what is left when the connection closes must still be taken."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_watching()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or let the peer take the rest of the last answer."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch_taking()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that is not used; its peer may have the rest of the last answer."""
+        super().timeout_keep_alive_handler()
+        self._watch_taking()
+
+    def _watch_taking(self) -> None:
+        """Give the peer up unless it takes what was written; nothing may be written meanwhile.
+
+        A closed transport, too, stays for as long as its peer has not taken everything.
+        """
+        left = self.transport.get_write_buffer_size()
+        if left and self._taking is None and self._lobby is not None:
+            self._taking = self.loop.call_later(self._lobby.timeout_s, self._check_taking, left)
+
+    def _check_taking(self, left_before: int) -> None:
+        self._taking = None
+        taken = left_before - self.transport.get_write_buffer_size()
+        if taken >= min(_MIN_TAKEN_BYTES, (left_before + 1) // 2):
+            self._watch_taking()
+            return
+        if self._lobby is not None:
+            self._lobby.refused("handshake_timeout_s")
+        self.transport.abort()
+
+    def _stop_watching(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
+        self._stop_watching()
         if self._lobby is not None:
             self._lobby.leave(self)
         super().connection_lost(exc)
@@ -163,12 +221,9 @@ class RelayProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Let an endless answer end, because the server stops."""
         super().shutdown()
-        running = self._running
-        if running is not None and not running.response_complete:
-            extensions: Any = running.scope.get("extensions") or {}
-            control: Control | None = extensions.get(CONTROL)
-            if control is not None:
-                control.shut_down()
+        control = self._control
+        if control is not None:
+            control.shut_down()
 
     def _refuse_head(self) -> None:
         if self._lobby is not None:
@@ -179,13 +234,28 @@ class RelayProtocol(HttpToolsProtocol):
         """Answer what is no request, unless an answer is on its way already, and close."""
         if not self._is_answering:
             self.transport.write(_plain_answer(status))
+        self._close()
+
+    def _close(self) -> None:
+        """Close when the peer has taken what was written, which must not take it long."""
         self.transport.close()
+        self._watch_taking()
 
     @property
     def _is_answering(self) -> bool:
         """Whether an answer has begun and not ended: another one would come in the middle of it."""
         running = self._running
         return running is not None and running.response_started and not running.response_complete
+
+    @property
+    def _control(self) -> Control | None:
+        """What the request that is being answered was given; None when there is none."""
+        running = self._running
+        if running is None or running.response_complete:
+            return None
+        extensions: Any = running.scope.get("extensions") or {}
+        control: Control | None = extensions.get(CONTROL)
+        return control
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
@@ -224,6 +294,8 @@ class RelayProtocol(HttpToolsProtocol):
             return
         cycle: RequestResponseCycle | None = self.cycle
         is_pipelined = cycle is not None and not cycle.response_complete
+        # Whoever has not taken the last answer yet asks for nothing in earnest.
+        is_pipelined = is_pipelined or self._taking is not None
         if is_pipelined or has_body(self.scope["headers"]):
             # The answer to the request before would come in the middle of our frames, the body in the
             # middle of the client's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from tests.support.tokens import SECRET, token
 from tests.support.websocket import CLOSE, PING, TEXT, RawClient, frame, request
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.sockets import Sockets
 
 _LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -480,6 +483,32 @@ async def test_half_requests_on_a_used_connection(
         async with asyncio.timeout(4):
             await asyncio.gather(*(give_up(half) for half in halves), stay())
         await relay.until_nothing_is_left()
+
+
+@pytest.mark.parametrize("ending", ["keep-alive", "close"])
+@pytest.mark.parametrize("size", [100_000, 5_000_000], ids=["some is left", "much is left"])
+async def test_answers_that_nobody_reads(
+    redis_server: RedisServer, tmp_path: Path, size: int, ending: str
+) -> None:
+    """An answer that is not read is given up, however much of it is left; others arrive whole."""
+    (tmp_path / "index.html").write_text("")
+    (tmp_path / "large.js").write_bytes(b"x" * size)
+    ask = f"GET /large.js HTTP/1.1\r\nHost: localhost\r\nConnection: {ending}\r\n\r\n".encode()
+    async with local_relay(
+        redis_server.url,
+        options={"timeout_keep_alive": 0.1},
+        handshake_timeout_s=0.3,
+        page_dir=tmp_path,
+    ) as relay:
+        # Else the kernel takes some of them whole.
+        relay.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        with await RawClient.connect(relay.port, receive_buffer=2048) as reader:
+            await reader.send(ask)
+            with await RawClient.connect(relay.port, receive_buffer=2048) as deaf:
+                await deaf.send(ask)
+                assert len(await reader.read_exactly(size)) == size
+                await relay.until(lambda: not relay.open_connections, "nobody")
+        assert relay.count_of("limits_reached", limit="handshake_timeout_s") == 1
 
 
 async def test_idle_connections(redis_server: RedisServer) -> None:
