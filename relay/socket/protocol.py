@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 CONTROL = "hint_relay.control"
 """The ASGI extension of a plain request: ``scope["extensions"][CONTROL]`` is a ``Control``."""
 
+# Requests that wait behind the one that is being answered. Browsers and load balancers send none; and a
+# request of 20 bytes is a KB or two here.
+_MAX_PIPELINED = 32
+
 # What a peer has to take of an answer in the time that a request may take, or half of what is left.
 _MIN_TAKEN_BYTES = 16 * 1024
 
@@ -74,6 +78,10 @@ class _HeadTooLarge(Exception):
     """Ends the parsing of a request whose head is larger than it may be."""
 
 
+class _TooManyRequests(Exception):
+    """Ends the parsing of requests that came before those in front of them were answered."""
+
+
 class RelayProtocol(HttpToolsProtocol):
     """Give it to uvicorn as ``http``. What it takes from its base is held by a contract test."""
 
@@ -105,7 +113,14 @@ class RelayProtocol(HttpToolsProtocol):
             lobby.stay(self)
 
     def on_message_begin(self) -> None:
-        """Wait for a request that has begun."""
+        """Wait for a request that has begun, unless too many wait already."""
+        if len(self.pipeline) >= _MAX_PIPELINED:
+            # One read can bring ten thousand of them, and they would stay until their answers are read.
+            if self._lobby is not None:
+                self._lobby.refused("pipelined_requests")
+            self.pipeline.clear()
+            self._close()
+            raise _TooManyRequests
         super().on_message_begin()
         self._is_in_head = True
         cycle: RequestResponseCycle | None = self.cycle
@@ -146,7 +161,7 @@ class RelayProtocol(HttpToolsProtocol):
         """Refuse what is no request, or has too large a head."""
         if self._is_head_too_large:
             self._refuse_head()
-        elif self._is_answering:
+        elif self._is_answering or self.transport.is_closing():
             self._close()
         else:
             super().send_400_response(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import socket
 import ssl
@@ -834,6 +835,17 @@ async def test_leaving_with_requests_unanswered(
                 await raw.read_to_end()
     await relay.until_nothing_is_left()
     assert [one.message for one in caplog.records if one.levelname == "ERROR"] == []
+
+
+@ON_BOTH_LOOPS
+async def test_thousands_of_requests_at_once(relay: LocalRelay) -> None:
+    """Who sends thousands of requests in one go, and reads no answer, is not listened to any more."""
+    with await RawClient.connect(relay.port) as raw:
+        await raw.send(_get("/health/live") * 5000)
+        with contextlib.suppress(ConnectionError):
+            await raw.read_to_end()
+    await relay.until_nothing_is_left()
+    assert relay.count_of("limits_reached", limit="pipelined_requests") == 1
 
 
 @pytest.mark.parametrize(
