@@ -9,6 +9,11 @@ from websockets.frames import CloseCode
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
+    from websockets.frames import Frame
+
+
+# How long a peer may take to read the last of what was written, once the connection is given up.
+_FAREWELL_S = 1.0
 
 
 class AsgiProtocol(WebSocketsSansIOProtocol):
@@ -28,9 +33,30 @@ class AsgiProtocol(WebSocketsSansIOProtocol):
         else:
             super().data_received(data)
 
+    def keepalive_timeout(self) -> None:
+        """Give up a peer that answers no ping, also one that does not read."""
+        super().keepalive_timeout()
+        self._drop(_FAREWELL_S)
+
+    def handle_close(self, event: Frame) -> None:
+        """Close, also when the peer does not read the answer."""
+        super().handle_close(event)
+        self._drop(_FAREWELL_S)
+
+    def handle_parser_exception(self) -> None:
+        """Close, also when the peer does not read why."""
+        super().handle_parser_exception()
+        self._drop(_FAREWELL_S)
+
+    def _drop(self, after_s: float) -> None:
+        """End the connection: the base only closes it, which waits until everything was read."""
+        self.loop.call_later(after_s, self.transport.abort)
+
     async def send(self, message: ASGISendEvent) -> None:
         """Read what came early, as soon as the handshake is answered."""
         await super().send(message)
+        if message["type"] == "websocket.close":
+            self._drop(self.close_timeout + _FAREWELL_S)
         if self._early and message["type"] == "websocket.accept":
             early, self._early = self._early, b""
             if not self.transport.is_closing():

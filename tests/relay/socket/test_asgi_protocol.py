@@ -10,8 +10,18 @@ import pytest
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from producers import HintPublisher
 from tests.support.relay import local_relay
-from tests.support.websocket import CONT, PING, PONG, TEXT, RawClient, frame, request
+from tests.support.websocket import (
+    CONT,
+    PING,
+    PONG,
+    TEXT,
+    RawClient,
+    close_frame,
+    frame,
+    request,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,3 +114,27 @@ async def test_text_that_is_none(relay: LocalRelay, session_id: str, data: bytes
         await raw.welcome()
         await raw.send(data)
         assert await raw.closed() == 1007
+
+
+@pytest.mark.parametrize(
+    "last", [b"", close_frame(), b"\xff" * 9], ids=["silence", "close", "breach"]
+)
+async def test_leaving_without_reading(
+    redis_server: RedisServer, session_id: str, monkeypatch: pytest.MonkeyPatch, last: bytes
+) -> None:
+    """Who reads nothing any more is gone soon, whatever was its last word, and counts no longer."""
+    monkeypatch.setattr("relay.socket.asgi_protocol._FAREWELL_S", 0.1)
+    async with (
+        local_relay(
+            redis_server.url, websocket_deflate=True, heartbeat_s=0.5, linger_s=0.0
+        ) as relay,
+        HintPublisher(redis_server.url) as publisher,
+    ):
+        with await RawClient.connect(relay.port, receive_buffer=2048) as raw:
+            await raw.open(f"/ws?session={session_id}")
+            await raw.welcome()
+            (protocol,) = relay.open_connections
+            while not protocol.transport.get_write_buffer_size():
+                await publisher.hint(session_id, "x" * 30_000)
+            await raw.send(last)
+            await relay.until_nothing_is_left(timeout_s=5)
