@@ -79,16 +79,18 @@ class RevocationLog:
                 )
             for entry_id, fields in page:
                 last = text(entry_id)
-                one = _parse({text(name): text(value) for name, value in fields.items()})
+                one = _parse(fields)
                 if one is not None:
                     found.append(one)
             if len(page) < _PAGE:
                 return last, found
 
 
-def _parse(fields: dict[str, str]) -> Revocation | None:
+def _parse(entry: dict[bytes, bytes]) -> Revocation | None:
     """Return an entry; None for one that somebody has written wrongly."""
     try:
+        # Here, because what is no UTF-8 must not keep all later entries from being read either.
+        fields = {text(name): text(value) for name, value in entry.items()}
         at_s, until_s = float(fields["at"]), float(fields["until"])
         kind, name = fields["kind"], fields["name"]
     except (KeyError, ValueError):

@@ -74,10 +74,12 @@ async def test_how_long_it_is_kept(broker: Broker, log: RevocationLog) -> None:
         {"kind": "jti", "name": "1", "at": "1", "until": "inf"},
         {"kind": "all", "name": "1", "at": "1", "until": "2"},
         {"kind": "jti", "at": "1", "until": "2"},
+        {"kind": "sub", "name": b"ren\xe9", "at": "1", "until": "2"},
+        {b"\xff": "jti"},
     ],
 )
 async def test_what_others_write(
-    broker: Broker, log: RevocationLog, fields: dict[str, str]
+    broker: Broker, log: RevocationLog, fields: dict[Any, Any]
 ) -> None:
     """An entry that is none is passed over, and those behind it are read."""
     entry: dict[Any, Any] = dict(fields)
