@@ -91,12 +91,23 @@ class TokenWatch:
 
     async def run(self) -> None:
         """Look until cancelled."""
+        # Apart: while Redis does not answer, tokens expire all the same.
+        await asyncio.gather(self._watch_expiry(), self._follow_revocations())
+
+    async def _watch_expiry(self) -> None:
         while True:
             try:
                 self.end_expired()
+            except Exception:
+                self._logger.exception("ending connections failed unexpectedly")
+            await asyncio.sleep(_EVERY_S)
+
+    async def _follow_revocations(self) -> None:
+        while True:
+            try:
                 await self.read_revocations()
             except Exception:
-                self._logger.exception("looking after tokens failed unexpectedly")
+                self._logger.exception("following revocations failed unexpectedly")
             await asyncio.sleep(_EVERY_S)
 
     def end_expired(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any, cast
 
@@ -181,3 +182,29 @@ async def test_redis_is_away() -> None:
     world.log.entries.append(Revocation("jti", "2", 1000.0, 1e7))
     await world.watch.read_revocations()
     assert holder.told[-1] is CloseCode.UNAUTHORIZED
+
+
+async def test_redis_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Redis keeps a question waiting, connections end with their tokens all the same."""
+    monkeypatch.setattr("relay.token_watch._EVERY_S", 0.001)
+    world = World()
+    asked = asyncio.Event()
+
+    async def read(_after: str | None) -> tuple[str | None, list[Revocation]]:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(world.log, "read", read)
+    holder = world.add(expires_at_s=1010.0)
+    running = asyncio.create_task(world.watch.run())
+    try:
+        async with asyncio.timeout(5):
+            await asked.wait()
+            world.now_s = 1011.0
+            while not holder.told:
+                await asyncio.sleep(0.001)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert holder.told == [CloseCode.TOKEN_EXPIRED]
