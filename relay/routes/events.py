@@ -43,6 +43,7 @@ class EventsEndpoint:
             address = self._gate.knock(peer, scope["headers"])
             self._gate.check_room()
         except LimitReached as error:
+            self._serving.records.refused_request(peer, error)
             await problem(error)(scope, receive, send)
             return
         try:

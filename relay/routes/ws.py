@@ -58,6 +58,7 @@ class WebSocketEndpoint:
             # That may have waited for an issuer's keys, and many others with it.
             self._gate.check_room()
         except LimitReached as error:
+            self._serving.records.refused_request(peer, error)
             # Before the handshake: that is cheap, and whoever is in earnest comes back by itself.
             await websocket.send_denial_response(problem(error))
             return

@@ -224,7 +224,7 @@ async def test_a_proxy_is_not_counted(
 async def test_handshakes_of_one_address(
     sockets: Sockets, redis_server: RedisServer, session_id: str
 ) -> None:
-    """Who comes too often gets 429 before anything else is looked at; others come in."""
+    """Who comes too often gets 429 before anything else is looked at; each is counted; others come in."""
     async with _relay(
         sockets, redis_server, handshakes_per_address_per_s=0.1, handshake_burst_per_address=2
     ) as relay:
@@ -234,9 +234,14 @@ async def test_handshakes_of_one_address(
         for session in (session_id, "a%20b"):
             response = await _too_many(relay, session, headers=_XFF_1)
             assert 8 <= int(response.headers["Retry-After"]) <= 10
+        for path in (f"/events?session={session_id}", f"/sessions/{session_id}/messages"):
+            with await RawClient.connect(relay.port) as raw:
+                lines = f"Host: localhost\r\n{': '.join(_XFF_1[0])}\r\n"
+                assert (await raw.ask(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())).status == 429
         async with client(relay.ws_url, session_id, headers=_XFF_2):
             pass
-        assert relay.count_of("limits_reached", limit="handshakes_per_address_per_s") == 2
+        assert relay.count_of("limits_reached", limit="handshakes_per_address_per_s") == 4
+        assert relay.count_of("refused", code="limit_reached") == 4
         await relay.until_nothing_is_left()
 
 
