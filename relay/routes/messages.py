@@ -169,16 +169,15 @@ class SessionEndpoints:
     async def _answered(
         self, request: Request, act: Callable[[Request, _Asker], Awaitable[Response]]
     ) -> Response:
-        peer = _peer_of(request)
         try:
-            return await act(request, await self._asker(request, peer))
+            return await act(request, await self._asker(request))
         except _Refused as refused:
             return refused.answer
         except WrongMessage as error:
-            self._records.refused_request(peer, error.error)
+            self._records.refused_request(self._client_of(request), error.error)
             return problem(error.error, errors=[pointer_of(error)])
         except (RequestError, KeysUnavailable) as error:
-            self._records.refused_request(peer, error)
+            self._records.refused_request(self._client_of(request), error)
             return problem(error)
         except BrokerError as error:
             return self._failed(request, error)
@@ -188,11 +187,16 @@ class SessionEndpoints:
 
     def _failed(self, request: Request, error: BrokerError, **more: Any) -> Response:
         """Say that Redis could not; what it says of the network and its users is for the log."""
-        self._records.failed_request(_peer_of(request), request.path_params["session"], error)
+        client = self._client_of(request)
+        self._records.failed_request(client, request.path_params["session"], error)
         return problem(error if isinstance(error, BrokerFull) else BrokerUnavailable(_AWAY), **more)
 
-    async def _asker(self, request: Request, peer: str | None) -> _Asker:
-        address = self._gate.knock(peer, request.scope["headers"])
+    def _client_of(self, request: Request) -> str | None:
+        """Return who asks, for the log: behind a load balancer the peer tells nothing."""
+        return self._gate.addresses.of(_peer_of(request), request.scope["headers"]).client
+
+    async def _asker(self, request: Request) -> _Asker:
+        address = self._gate.knock(_peer_of(request), request.scope["headers"])
         query = request.query_params
         grant = await self._gate.check(Credentials(request.scope["headers"], query.get("token")))
         session = check_session(request.path_params["session"])

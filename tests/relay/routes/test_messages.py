@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import structlog
 
 from producers import HintPublisher
 from relay.broker.broker import Broker
@@ -379,6 +380,17 @@ async def test_rates(redis_server: RedisServer, session_id: str) -> None:
         limits = relay.metrics.limits
         assert limits.labels("publications_per_s")._value.get() == 1
         assert limits.labels("inbound_per_s")._value.get() == 1
+
+
+async def test_who_was_refused(guarded: LocalRelay, session_id: str) -> None:
+    """The log says where a refused request came from, also behind a load balancer."""
+    with structlog.testing.capture_logs() as lines:
+        async with _http(guarded, "wrong") as http:
+            for headers in ({}, {"x-forwarded-for": "203.0.113.9"}):
+                answer = await http.get(f"/sessions/{session_id}/presence", headers=headers)
+                _refused(answer, 401, "unauthorized")
+    clients = [line["client"] for line in lines if line["event"] == "request refused"]
+    assert clients == ["127.0.0.1", "203.0.113.9"]
 
 
 async def test_requests_of_one_address(redis_server: RedisServer, session_id: str) -> None:
