@@ -118,6 +118,15 @@ class Gate:
             find_token(credentials.headers, credentials.query_token, credentials.subprotocols)
         )
 
+    def check_again(self, grant: Grant) -> None:
+        """Do nothing if what a request may do was not taken back while its body came.
+
+        Raises:
+            Unauthorized: when it was.
+        """
+        if self.tokens is not None:
+            self.tokens.check_revoked(grant)
+
     def limited(self, limit: str, retry_after_ms: int) -> LimitReached:
         """Count that a rate is exceeded, and return what is to be said."""
         self._metrics.limits.labels(limit).inc()

@@ -113,9 +113,17 @@ class Tokens:
         if claims is None:
             raise Unauthorized("The token was not signed with a key that is taken here.")
         grant = _grant_of(claims)
+        self.check_revoked(grant)
+        return grant
+
+    def check_revoked(self, grant: Grant) -> None:
+        """Do nothing for what has not been taken back.
+
+        Raises:
+            Unauthorized: for what has.
+        """
         if self._revoked is not None and self._revoked.covers(grant):
             raise Unauthorized("The token has been revoked: get a new one.")
-        return grant
 
     def _claims(self, token: str, algorithm: str, key_id: str | None) -> dict[str, Any] | None:
         """Return what a token says; None when no key that is known has signed it."""

@@ -207,7 +207,7 @@ class SessionEndpoints:
     # What each does
 
     async def _publish(self, request: Request, asker: _Asker) -> Response:
-        body = await self._body(request)
+        body = await self._body(request, asker)
         header = request.headers.get("idempotency-key")
         owner = asker.grant.holder or (asker.who.name if asker.who.is_lasting else None)
         key = None if header is None else IdempotencyKey.of(header, owner, body)
@@ -371,7 +371,7 @@ class SessionEndpoints:
             return make_problem(
                 HTTPStatus.FORBIDDEN, "forbidden", "Your token's role may not end connections."
             )
-        body = await self._body(request)
+        body = await self._body(request, asker)
         messages, is_array = parse_body(body)
         asked = messages[0]
         # Strictly: a name that is missing by mistake must not end everybody's.
@@ -384,8 +384,8 @@ class SessionEndpoints:
         relays = await self._broker.publish_live(keys.channel(asker.session), orjson.dumps(order))
         return _json({"relays": relays}, HTTPStatus.ACCEPTED)
 
-    async def _body(self, request: Request) -> bytes:
-        """Return the body, within its bounds of size and time."""
+    async def _body(self, request: Request, asker: _Asker) -> bytes:
+        """Return the body, within its bounds of size and time, of who may still send it then."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             # Also because a page of another origin can send everything else without being asked.
@@ -417,6 +417,7 @@ class SessionEndpoints:
             # What would still come of it must not be taken for another request.
             late.headers["connection"] = "close"
             raise _Refused(late) from None
+        self._gate.check_again(asker.grant)
         return b"".join(parts)
 
     def _too_large(self, most: int) -> _Refused:

@@ -13,6 +13,7 @@ import structlog
 
 from producers import HintPublisher
 from relay.broker.broker import Broker
+from relay.broker.revocations import RevocationLog
 from tests.support.client import client
 from tests.support.redis import RedisServer
 from tests.support.relay import LocalRelay, RelayProcess, local_relay
@@ -358,6 +359,28 @@ async def test_a_slow_body(redis_server: RedisServer, session_id: str) -> None:
             assert b" 408 " in await reader.readline()
             await reader.read()
         writer.close()
+
+
+async def test_a_body_that_comes_after_its_revocation(
+    redis_server: RedisServer, guarded: LocalRelay, session_id: str
+) -> None:
+    """Who was revoked while a body came slowly does not get it published."""
+    shown = token(session_id, role="agent", jti=session_id)
+    body = json.dumps(_HINT).encode()
+    head = (
+        f"POST /sessions/{session_id}/messages HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {shown}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    async with Broker(redis_server.url) as broker:
+        with await RawClient.connect(guarded.port) as raw:
+            await raw.send(head.encode() + body[:5])
+            async with client(guarded.ws_url, session_id, token=shown) as reader:
+                await RevocationLog(broker).add("jti", session_id, for_s=60)
+                assert (await reader.closed())[0] == 1008
+            answer = await raw.ask(body[5:])
+        assert (answer.status, json.loads(answer.body)["code"]) == (401, "unauthorized")
+        assert list((await broker.read(session_id)).publications) == []
 
 
 async def test_rates(redis_server: RedisServer, session_id: str) -> None:
