@@ -41,6 +41,16 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEMO_SESSION = "demo"
 
+# The chapters of `serve --help`, by the setting with which each begins.
+_CHAPTERS = {
+    "host": "Where",
+    "jwt_secret": "Who may come",
+    "max_connections": "Limits, of one worker",
+    "heartbeat_s": "Connections and sessions",
+    "redis_timeout_s": "Redis",
+    "log_level": "Logs",
+}
+
 # The `hint` command, in a process that ends with this one however this one ends.
 _SAMPLE_AGENT = (
     "from relay.orphans import die_with_parent; die_with_parent(); "
@@ -58,25 +68,26 @@ def _flags_of_settings(command: Callable[..., None]) -> Callable[..., None]:
         for parameter in inspect.signature(command, eval_str=True).parameters.values()
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
-    flags = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                _plain_type(field.annotation) | None,
-                typer.Option(
-                    f"--{name.replace('_', '-')}",
-                    help=(
-                        f"{field.description} [RELAY_{name.upper()}; "
-                        f"default: {_shown(field.default)}]"
-                    ),
-                    show_default=False,
-                ),
-            ],
+    flags = []
+    chapter = ""
+    for name, field in Settings.model_fields.items():
+        chapter = _CHAPTERS.get(name, chapter)
+        option = typer.Option(
+            f"--{name.replace('_', '-')}",
+            help=f"{field.description} [RELAY_{name.upper()}; default: {_shown(field.default)}]",
+            show_default=False,
+            # The defaults tell the types. With them, 80 columns would not hold the longest names.
+            metavar="",
+            rich_help_panel=chapter,
         )
-        for name, field in Settings.model_fields.items()
-    ]
+        flags.append(
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[_plain_type(field.annotation) | None, option],
+            )
+        )
     parameters = [*fixed, *flags]
 
     def wrapped(**values: Any) -> None:
@@ -196,9 +207,8 @@ def token(
         str | None, typer.Option(envvar="RELAY_JWT_SECRET", help="The relays' secret.")
     ] = None,
 ) -> None:
-    r"""Make a token for development, signed with RELAY_JWT_SECRET; it alone goes to stdout.
+    """Make a token for development, signed with RELAY_JWT_SECRET; it alone goes to stdout.
 
-    \b
     export RELAY_JWT_SECRET=$(openssl rand -hex 32)
     hint-relay token --session demo --sub ada
     """

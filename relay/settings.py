@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         None,
         description=(
             "Secret that tokens are signed with (HS256, HS384, HS512), at least 32 bytes; several with "
-            "spaces between them while one replaces another."
+            "spaces between them while one replaces another. Better as a variable: flags can be seen."
         ),
     )
     jwt_key_file: Path | None = Field(
@@ -130,17 +130,6 @@ class Settings(BaseSettings):
         100.0, gt=0, description="Messages a second that one agent may publish over HTTP, for long."
     )
     publication_burst: int = Field(500, ge=100, description="The same at once, after a silence.")
-    websocket_deflate: bool = Field(
-        False,
-        description="Compress WebSockets: costs tens of KB for each, and much CPU time.",
-    )
-
-    heartbeat_s: float = Field(
-        10.0,
-        gt=0,
-        le=300,
-        description="Seconds between two heartbeats; a peer that answers none is closed (4003).",
-    )
     max_inbound_bytes: int = Field(
         16 * 1024, ge=256, description="Largest message that a facilitator may send."
     )
@@ -157,6 +146,17 @@ class Settings(BaseSettings):
     )
     max_publication_bytes: int = Field(
         64 * 1024, ge=1024, description="Largest publication; larger ones are refused or dropped."
+    )
+
+    heartbeat_s: float = Field(
+        10.0,
+        gt=0,
+        le=300,
+        description="Seconds between two heartbeats; a peer that answers none is closed (4003).",
+    )
+    websocket_deflate: bool = Field(
+        False,
+        description="Compress WebSockets: costs tens of KB for each, and much CPU time.",
     )
 
     ring_messages: int = Field(
@@ -204,7 +204,7 @@ class Settings(BaseSettings):
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe log line that is written."
+        "info", description="Least severe log line: debug, info, warning or error."
     )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: console in a terminal, JSON lines elsewhere."

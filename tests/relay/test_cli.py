@@ -120,15 +120,23 @@ def _shown(default: object) -> str:
     return "none" if default is None else str(default)
 
 
-# In fewer columns the longest names are cut in two.
-@pytest.mark.parametrize("columns", ["90", "120"])
+@pytest.mark.parametrize("columns", ["80", "120"])
 def test_help_of_serve(columns: str) -> None:
-    """``serve --help`` lists every setting with its flag, its variable and its default."""
+    """``serve --help`` lists every setting with its flag, its variable and its default, uncut."""
     text = _run("serve", "--help", COLUMNS=columns).stdout
     for name, field in Settings.model_fields.items():
         assert f"--{name.replace('_', '-')} " in text
         assert f"RELAY_{name.upper()};" in text
         assert f"{_shown(field.default)}]" in text
+    assert "…" not in text.replace("example.com,…", "")
+
+
+def test_help_of_token() -> None:
+    """``token --help`` shows how to use it, in two lines to be copied."""
+    lines = [line.strip() for line in _run("token", "--help", COLUMNS="80").stdout.splitlines()]
+    begin = lines.index("export RELAY_JWT_SECRET=$(openssl rand -hex 32)")
+    assert lines[begin - 1] == ""
+    assert lines[begin + 1].startswith("hint-relay token --session ")
 
 
 @pytest.mark.parametrize(
