@@ -216,8 +216,8 @@ def token(
         settings = Settings.load(jwt_secret=jwt_secret)
         if settings.jwt_secret is None:
             raise SettingsError(
-                "There is no RELAY_JWT_SECRET to sign with. Make one: "
-                "export RELAY_JWT_SECRET=$(openssl rand -hex 32)"
+                "There is no RELAY_JWT_SECRET to sign with: give the one that the relays have, or make "
+                "one for all: export RELAY_JWT_SECRET=$(openssl rand -hex 32)"
             )
         lives_s = parse_duration_s(valid_for)
         check_patterns(session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -247,8 +248,20 @@ class Settings(BaseSettings):
     @field_validator("jwks_url")
     @classmethod
     def _check_jwks_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("https://", "http://")):
+        if value is None:
+            return value
+        if not value.startswith(("https://", "http://")):
             raise ValueError("must begin with https:// (or http://, inside a network of your own)")
+        # Now, and not with the first facilitator.
+        try:
+            parts = urlsplit(value)
+            is_whole = bool(parts.hostname) and parts.username is None and parts.port != 0
+        except ValueError:
+            is_whole = False
+        if not is_whole or not value.isascii() or " " in value:
+            raise ValueError(
+                "is no whole address: it looks like https://login.example.com/.well-known/jwks.json"
+            )
         return value
 
     @field_validator("allowed_origins", "trusted_proxies", mode="before")
