@@ -334,6 +334,7 @@ class Hub:
         limit = self._settings.max_publication_bytes
         if len(payload) > limit:
             room.log.warning("publication dropped: too large", bytes=len(payload), limit=limit)
+            self._metrics.limits.labels("max_publication_bytes").inc()
             return None
         try:
             value = orjson.loads(payload)

@@ -275,6 +275,7 @@ class SessionEndpoints:
             ),
         ):
             if count > most:
+                self._metrics.limits.labels(limit).inc()
                 raise RequestError(f"A request may have at most {most} of these messages.")
             wait_ms = rates.take(asker.rate_name, self._clock_s(), count) if count else 0
             if wait_ms:
@@ -330,7 +331,10 @@ class SessionEndpoints:
         since = None if since_text is None else Position.parse(since_text)
         most = self._settings.max_history
         text = query.get("limit", str(min(DEFAULT_LIMIT, most)))
-        if not (text.isascii() and text.isdigit() and len(text) <= 9 and 0 < int(text) <= most):
+        is_number = text.isascii() and text.isdigit() and len(text) <= 9
+        if not is_number or not 0 < int(text) <= most:
+            if is_number and int(text):
+                self._metrics.limits.labels("max_history").inc()
             raise RequestError(f"'limit' is a whole number from 1 to {most}.")
         with ExitStack() as until_sent:
             until_sent.enter_context(self._one_more_history(asker.rate_name))

@@ -149,7 +149,7 @@ class AsgiConnection(WokenReader):
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                return _close_code(message)
+                return self._close_code(message)
             self._early.append(message)
             if len(self._early) >= _MAX_ANSWERS:
                 # The rest waits in the kernel, until this is cancelled.
@@ -159,7 +159,7 @@ class AsgiConnection(WokenReader):
         while True:
             message = self._early.popleft() if self._early else await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                return _close_code(message)
+                return self._close_code(message)
             self._received += 1
             text: Any = message.get("text")
             size = len(message["bytes"] if text is None else text) + FRAME_COST
@@ -187,6 +187,9 @@ class AsgiConnection(WokenReader):
             # The peer was faster, or the server has already said it.
             pass
 
-
-def _close_code(message: MutableMapping[str, Any]) -> int:
-    return int(message.get("code") or CloseCode.ABNORMAL)
+    def _close_code(self, message: MutableMapping[str, Any]) -> int:
+        code = int(message.get("code") or CloseCode.ABNORMAL)
+        if code == CloseCode.TOO_BIG:
+            # The server's doing, which has no other way of telling.
+            self._serving.records.flooded(self._visit, self._client, "max_inbound_bytes")
+        return code

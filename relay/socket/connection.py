@@ -429,6 +429,8 @@ class Connection(FeedReader, asyncio.Protocol):
             self._drop()
         elif not was_closing:
             self.code = inbound.failure_code
+            if self.code == CloseCode.TOO_BIG:
+                self._serving.records.flooded(self._visit, self._client, "max_inbound_bytes")
             # Closing a socket with something unread in it would reset the connection, and the close
             # frame that says what was wrong might never be read: so what comes is dropped for a while.
             self._turn_deaf()

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from relay.close_codes import CloseCode, code_of_refusal
-from relay.errors import LimitReached, RateLimited
+from relay.errors import LimitReached, MessageTooLarge, RateLimited
 from relay.logs import get_logger
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Records:
     def refused_request(self, client: str | None, error: Refusal) -> None:
         """Note a plain request that is turned away."""
         self._metrics.refused.labels(error.code).inc()
+        self._count_size(error)
         if not isinstance(error, (RateLimited, LimitReached)):
             # Of those there are too many already.
             self._log.info("request refused", client=client, code=error.code, error=str(error))
@@ -124,6 +125,7 @@ class Records:
     def refused_inbound(self, visit: int, client: str | None, error: RequestError) -> None:
         """Note a message that was not."""
         self._metrics.inbound.labels(error.code).inc()
+        self._count_size(error)
         if isinstance(error, RateLimited):
             self._metrics.limits.labels("inbound_per_s").inc()
             # There are too many of them already.
@@ -133,6 +135,10 @@ class Records:
     def delivered(self, count: int) -> None:
         """Count publications that one reader took at its own pace."""
         self._metrics.deliveries.add(count)
+
+    def _count_size(self, error: Refusal) -> None:
+        if isinstance(error, MessageTooLarge):
+            self._metrics.limits.labels("max_publication_bytes").inc()
 
 
 def _name(visit: int) -> str:

@@ -345,6 +345,7 @@ async def test_sizes(redis_server: RedisServer, session_id: str) -> None:
         _refused(await http.post(path, content=unannounced(), headers=headers), 413, "too_large")
         assert (await http.get(path)).json()["position"] is None
         assert relay.metrics.limits.labels("max_body_bytes")._value.get() == 2
+        assert relay.metrics.limits.labels("max_publication_bytes")._value.get() == 1
 
 
 async def test_a_slow_body(redis_server: RedisServer, session_id: str) -> None:
@@ -402,7 +403,7 @@ async def test_rates(redis_server: RedisServer, session_id: str) -> None:
         _refused(await http.post(path, json=[seen] * 3), 400, "bad_request")
         limits = relay.metrics.limits
         assert limits.labels("publications_per_s")._value.get() == 1
-        assert limits.labels("inbound_per_s")._value.get() == 1
+        assert limits.labels("inbound_per_s")._value.get() == 2
 
 
 async def test_who_was_refused(guarded: LocalRelay, session_id: str) -> None:
@@ -510,6 +511,16 @@ async def test_wrong_questions(
     """What can't be asked is said."""
     async with _http(relay) as http:
         _refused(await http.get(f"/sessions/{session_id}/messages", params=query), 400, code)
+
+
+async def test_too_much_history(redis_server: RedisServer, session_id: str) -> None:
+    """Who asks for more than a page may have is told how much that is, and counted."""
+    path = f"/sessions/{session_id}/messages"
+    async with local_relay(redis_server.url, max_history=10) as relay, _http(relay) as http:
+        assert (await http.get(path, params={"limit": 10})).status_code == 200
+        told = _refused(await http.get(path, params={"limit": 11}), 400, "bad_request")
+        assert "from 1 to 10" in told["detail"]
+        assert relay.count_of("limits_reached", limit="max_history") == 1
 
 
 async def test_presence_and_disconnecting(redis_server: RedisServer, session_id: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from relay.broker.broker import Broker
 from tests.support.client import client
 from tests.support.redis import RedisServer
 from tests.support.relay import LocalRelay, local_relay
@@ -317,6 +318,28 @@ async def test_bytes(sockets: Sockets, redis_server: RedisServer, session_id: st
             assert (await other.next_of("heartbeat"))["position"] is None
         assert relay.count_of("limits_reached", limit="inbound_bytes_per_s") == 1
         await relay.until_nothing_is_left()
+
+
+async def test_sizes(sockets: Sockets, redis_server: RedisServer, session_id: str) -> None:
+    """Too large a message closes its sender with 1009, and is counted; so is a large publication."""
+    async with (
+        _relay(sockets, redis_server, max_inbound_bytes=2048, max_publication_bytes=1024) as relay,
+        Broker(redis_server.url) as broker,
+        client(relay.ws_url, session_id) as reader,
+    ):
+        await reader.send(
+            {"type": "command", "id": "1", "name": "steer", "text": "x", "more": "x" * 1000}
+        )
+        assert (await reader.next_of("error"))["code"] == "too_large"
+        assert relay.count_of("limits_reached", limit="max_publication_bytes") == 1
+        await broker.publish_live(f"hints:{session_id}", b'{"text":"%b"}' % (b"x" * 1024))
+        await relay.until(
+            lambda: relay.count_of("limits_reached", limit="max_publication_bytes") == 2,
+            "a large publication is not counted",
+        )
+        await reader.websocket.send("x" * 2049)
+        assert (await reader.closed())[0] == 1009
+        assert relay.count_of("limits_reached", limit="max_inbound_bytes") == 1
 
 
 async def test_the_largest_message_is_no_flood(
