@@ -291,6 +291,9 @@ class Broker:
             reason = str(error) or type(error).__name__
             raise BrokerUnavailable(f"Redis is not available: {reason}") from error
         except RedisError as error:
+            # Redis' words for a command that is too long for somebody who has not logged in.
+            if "unauthenticated" in str(error):
+                raise BrokerError("Redis wants credentials: it was given none.") from error
             raise BrokerError(f"Redis refused: {error}") from error
 
     async def close(self) -> None:

@@ -166,6 +166,13 @@ async def test_a_wrong_password(guarded: RedisServer, session_id: str) -> None:
     assert wrong not in str(refusal.value)
 
 
+async def test_no_password(guarded: RedisServer, session_id: str) -> None:
+    """A producer that was given no user and password is told that it needs them."""
+    async with HintPublisher(guarded.url) as publisher:
+        with pytest.raises(BrokerError, match="credentials"):
+            await publisher.hint(session_id, "x")
+
+
 class TlsRedis(RedisServer):
     """A redis-server that speaks TLS only.
 
