@@ -163,6 +163,7 @@ def test_a_missing_haproxy_fails_with_a_sentence(monkeypatch: pytest.MonkeyPatch
         "/health/live",
         "/health/ready",
         "/health",
+        "/openapi.json",
     ],
 )
 async def test_the_relays_api_goes_to_a_relay(client: httpx.AsyncClient, path: str) -> None:
