@@ -107,11 +107,9 @@ class Gate:
             KeysUnavailable: when nobody can tell now.
         """
         origin = _header(credentials.headers, b"origin")
-        if not self._origins.allows(origin, _header(credentials.headers, b"host")):
-            raise Forbidden(
-                "Pages of this origin may not talk to the relay. If they should: "
-                "RELAY_ALLOWED_ORIGINS."
-            )
+        host = _header(credentials.headers, b"host")
+        if not self._origins.allows(origin, host):
+            raise Forbidden(self._origins.advice(host))
         if self.tokens is None:
             return OPEN
         return await self.tokens.verify(

@@ -71,7 +71,7 @@ class Origins:
             origin: None for what is no browser, or a page's own GET.
             host: what the request was addressed to.
         """
-        if self._is_local and not _is_named_loopback(host):
+        if not self._answers_to(host):
             return False
         if origin is None or "*" in self._allowed:
             return True
@@ -87,6 +87,20 @@ class Origins:
             return True
         # The scheme is not compared: behind a load balancer that ends TLS this one is http.
         return host is not None and _address(host, scheme) == _address(authority, scheme)
+
+    def advice(self, host: str | None) -> str:
+        """Return what to tell who was not allowed, and whoever runs this relay."""
+        if not self._answers_to(host):
+            return (
+                "Without tokens this relay is for its own machine: open it as localhost or 127.0.0.1. "
+                "To let others in, set RELAY_JWT_SECRET."
+            )
+        return (
+            "Pages of this origin may not talk to the relay. If they should: RELAY_ALLOWED_ORIGINS."
+        )
+
+    def _answers_to(self, host: str | None) -> bool:
+        return not self._is_local or _is_named_loopback(host)
 
 
 def _is_named_loopback(host: str | None) -> bool:

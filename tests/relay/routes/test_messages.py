@@ -626,6 +626,15 @@ async def test_without_a_token(guarded: LocalRelay, session_id: str) -> None:
         assert (await http.get(ways[0][1], params={"token": token(session_id)})).is_success
 
 
+async def test_another_name_of_a_local_relay(relay: LocalRelay, session_id: str) -> None:
+    """Who opens a relay without tokens by a name of the network is told what would help."""
+    async with _http(relay) as http:
+        answer = await http.get(
+            f"/sessions/{session_id}/messages", headers={"host": "coach.example.com:8000"}
+        )
+    assert "localhost" in _refused(answer, 403, "forbidden")["detail"]
+
+
 async def test_pages_of_other_origins(redis_server: RedisServer, session_id: str) -> None:
     """A page of a configured origin may ask and read the answer; any other may do neither."""
     path = f"/sessions/{session_id}/messages"
