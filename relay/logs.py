@@ -57,7 +57,7 @@ def configure_logs(level_name: str = "info", log_format: str = "auto") -> None:
     root.setLevel(level)
     # uvicorn's own news (started, connection open, shutting down) repeats ours.
     logging.getLogger("uvicorn.error").setLevel(max(level, logging.WARNING))
-    logging.getLogger("uvicorn.error").addFilter(_no_denials)
+    logging.getLogger("uvicorn.error").addFilter(_tells_of_trouble)
     # At debug it writes what people send: their words, and newer tokens.
     logging.getLogger("websockets").setLevel(max(level, logging.INFO))
     structlog.configure(
@@ -111,9 +111,15 @@ class _Lines:
     debug = info = warning = error = critical = exception = msg
 
 
-def _no_denials(record: logging.LogRecord) -> bool:
-    """Pass over what uvicorn's own WebSockets say of each handshake that was answered with a status."""
-    return record.msg != "ASGI callable returned without completing handshake."
+def _tells_of_trouble(record: logging.LogRecord) -> bool:
+    """Pass over what uvicorn reports though nothing has failed.
+
+    Its own WebSockets do so for each handshake that was answered with a status, and a second Ctrl-C
+    cancels what the first one had begun to end.
+    """
+    return record.msg != "ASGI callable returned without completing handshake." and not str(
+        record.msg
+    ).rstrip().endswith("asyncio.exceptions.CancelledError")
 
 
 def _dumps(value: object, **_: object) -> str:

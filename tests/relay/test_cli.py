@@ -388,6 +388,20 @@ async def test_dev_with_the_sample(number: signal.Signals, to_group: bool) -> No
         assert "Traceback" not in dev.output
 
 
+async def test_an_impatient_end() -> None:
+    """Ctrl-C twice ends everything as well, and tells of no failure."""
+    with Dev() as dev:
+        await asyncio.to_thread(dev.wait_until_told)
+        async with client(dev.ws_url, "demo"):
+            dev.send(signal.SIGINT)
+            # Any later, and there is nobody to be impatient with; any sooner, and the two are one.
+            await asyncio.sleep(0.03)
+            dev.send(signal.SIGINT)
+            assert await asyncio.to_thread(dev.wait, 10) == 0
+        assert "Stopped." in dev.output
+        assert "Traceback" not in dev.output
+
+
 async def test_dev_with_a_redis_of_ones_own(redis_server: RedisServer) -> None:
     """With ``--redis-url`` there is no embedded broker; what is in that Redis is shown."""
     with Dev("--redis-url", redis_server.url) as dev:
