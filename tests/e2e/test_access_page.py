@@ -117,6 +117,26 @@ async def test_a_newer_token(
     await expect(page.get_by_text("Your link is not valid any more")).to_be_visible()
 
 
+async def test_another_persons_link(
+    guarded: RelayProcess, publisher: HintPublisher, page: Page, session_id: str
+) -> None:
+    """Whoever looks on and is then given a link of their own can answer with it at once."""
+    since = (await publisher.hint(session_id, "Slow down.")).position
+    await page.goto(_link(guarded.base_url, session_id, token(session_id, role="observer")))
+    opened = FacilitatorPage(page)
+    await opened.shows_hint("Slow down.")
+    await expect(page.get_by_test_id("read-only")).to_be_visible()
+    await page.goto(_link(guarded.base_url, session_id, token(session_id, sub="ada")))
+    await expect(page.get_by_test_id("read-only")).to_have_count(0)
+    await expect(page.get_by_test_id("token-notice")).to_have_count(0)
+    await page.get_by_role("button", name="Used", exact=True).click()
+    async for message in publisher.listen(session_id, since):
+        assert isinstance(message, Feedback)
+        assert message.by == "ada"
+        break
+    await opened.shows_hint("Slow down.")
+
+
 async def test_an_observer(
     guarded: RelayProcess,
     publisher: HintPublisher,

@@ -10,7 +10,7 @@ export interface AccessOptions {
   readonly getToken: GetToken | null;
   /** The connection that is to go by the newest token; null while there is none. */
   readonly connection: () => Connection | null;
-  /** Called when a connection can take no new token, so that another is needed in its place. */
+  /** Called when the connection can't take the new token, so that another is needed in its place. */
   readonly onReplace: () => void;
   /** Called when the token is there that was waited for. */
   readonly onReady: () => void;
@@ -90,8 +90,10 @@ export class Access {
 
   /** Takes in an error of the relay's own: it may be about the token that was offered. */
   heard(connection: Connection, error: MessageOf<"error">): void {
-    const refused = error.code === "unauthorized" || error.code === "forbidden";
-    if (refused && !error.ref) this.declined(connection, error.text);
+    if (error.ref || connection.offered === null) return;
+    if (error.code === "unauthorized") this.declined(connection, error.text);
+    // A good token, of somebody else: that is for another connection to find out.
+    if (error.code === "forbidden") this.#options.onReplace();
   }
 
   /** Notes that the relay keeps to the token it has: the connection stays until that one ends. */

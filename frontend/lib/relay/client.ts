@@ -95,7 +95,7 @@ export class RelayClient {
       token: options.token ?? null,
       getToken: options.getToken ?? null,
       connection: () => this.#connection,
-      onReplace: () => this.#understudy.try("stream"),
+      onReplace: () => this.#understudy.try(this.#connection?.transport ?? this.#choice.next),
       onReady: this.#connect,
       onFailure: ({ refused, message }, retryInMs) => {
         if (refused) this.#stop({ kind: "signed_out", detail: message });

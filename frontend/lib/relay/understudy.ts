@@ -1,4 +1,4 @@
-import { closeName } from "./codes";
+import { shouldReconnect } from "./codes";
 import type { Connection, ConnectionEnd } from "./connection";
 import type { Environment } from "./environment";
 import type { Transport, TransportChoice } from "./transport-choice";
@@ -24,7 +24,7 @@ export interface UnderstudyOptions {
 
 /**
  * Tries another connection beside the one that stands, which stays until this one is known to work: a
- * socket where a stream stands in for one, or a stream with a newer token.
+ * socket where a stream stands in for one, or one with a token that the present one can't take.
  *
  * Its owner tells it when its connection has ended, and takes it over when the relay has greeted it.
  */
@@ -33,6 +33,8 @@ export class Understudy {
   readonly #choice: TransportChoice;
   readonly #options: UnderstudyOptions;
   #connection: Connection | null = null;
+  /** Whether a stream stands in for a socket. */
+  #watching = false;
   #timer: unknown = null;
 
   constructor(environment: Environment, choice: TransportChoice, options: UnderstudyOptions) {
@@ -48,6 +50,7 @@ export class Understudy {
 
   /** Has a socket tried some time after a stream has begun. */
   watchFor(): void {
+    this.#watching = true;
     this.#trySocketIn(this.#choice.blocked ? SOCKET_AGAIN_MS : SOCKET_CHECK_MS);
   }
 
@@ -72,16 +75,17 @@ export class Understudy {
   /** Is told of the end of what was tried: the connection that stands goes on. */
   ended(transport: Transport, { reached, code, detail }: ConnectionEnd): void {
     this.#connection = null;
-    // Not sooner, whatever came of it: one that was refused would be refused again.
-    this.#trySocketIn(SOCKET_AGAIN_MS);
-    if (transport === "socket") {
-      if (reached) this.#choice.socketWorked();
-      else this.#choice.socketFailedBeside();
-      this.#options.onFound();
-    } else if (closeName(code) === "unauthorized") {
-      // After any other end, the next connection will go by the new token.
-      this.#options.onDeclined(detail);
+    if (this.#watching) {
+      // Not sooner, whatever came of it: one that was refused would be refused again.
+      this.#trySocketIn(SOCKET_AGAIN_MS);
+      if (transport === "socket") {
+        if (reached) this.#choice.socketWorked();
+        else this.#choice.socketFailedBeside();
+        this.#options.onFound();
+      }
     }
+    // After any other end, the next connection will go by the new token.
+    if (!shouldReconnect(code)) this.#options.onDeclined(detail);
   }
 
   /** Forgets what it tries: that has taken over. */
@@ -93,6 +97,7 @@ export class Understudy {
   close(): void {
     if (this.#timer !== null) this.#environment.clearTimer(this.#timer);
     this.#timer = null;
+    this.#watching = false;
     this.#connection?.close();
     this.#connection = null;
   }

@@ -269,6 +269,57 @@ describe("an open connection", () => {
     expect(bearer()).toBe("other");
   });
 
+  it("makes way for one with a pasted token of somebody else, once that has greeted", () => {
+    open({ token: "old" });
+    greet(1_000, { role: "observer" });
+    const before = world.socket;
+    client.bringToken("other");
+    before.receive({ type: "error", code: "forbidden", text: "Somebody else's." });
+    expect([world.sockets.length, bearer(), before.isClosed]).toEqual([2, "other", false]);
+    greet(1_000, { role: "facilitator" });
+    expect([before.isClosed, world.liveSockets]).toEqual([true, 1]);
+    expect(client.state).toMatchObject({
+      status: "connected",
+      role: "facilitator",
+      fallback: false,
+      tokenTrouble: null,
+    });
+    world.advance(3_600_000);
+    expect(world.sockets.length).toBe(2);
+  });
+
+  it.each([
+    [1008, "unauthorized"],
+    [4102, "limit_reached"],
+  ])("stays when the relay has no place for the pasted token either, with %s", (code, name) => {
+    open({ token: "old" });
+    greet(1_000);
+    const before = world.socket;
+    client.bringToken("other");
+    before.receive({ type: "error", code: "forbidden", text: "Somebody else's." });
+    world.socket.receive({ type: "error", code: name, text: "Not here." });
+    world.socket.breakOff(code);
+    expect(client.state).toMatchObject({
+      status: "connected",
+      fallback: false,
+      tokenTrouble: { kind: "not_taken", detail: "Not here." },
+    });
+    world.advance(3_600_000);
+    expect([world.sockets.length, before.isClosed]).toEqual([2, false]);
+  });
+
+  it("does not take a socket that broke beside it for a sign that none gets through", () => {
+    open({ token: "old" });
+    greet(1_000);
+    client.bringToken("other");
+    world.socket.receive({ type: "error", code: "forbidden", text: "Somebody else's." });
+    world.socket.breakOff();
+    expect(client.state).toMatchObject({ status: "connected", fallback: false });
+    world.sockets[0]?.breakOff();
+    world.advance(1_000);
+    expect([world.streams.length, bearer()]).toEqual([0, "other"]);
+  });
+
   it("gets a token that came while it was being made", async () => {
     open({ token: jwt(world.nowMs() + 100_000), ...tokens });
     greet(100);
