@@ -3,6 +3,7 @@
 import { Waypoints } from "lucide-react";
 import { useId } from "react";
 import { usePopover } from "@/hooks/usePopover";
+import { WhereItFits } from "./WhereItFits";
 
 /** Says that WebSockets don't get through here; a press says what that means, and tries again. */
 export function FallbackHint({ onRetry }: { readonly onRetry: () => void }) {
@@ -21,7 +22,9 @@ export function FallbackHint({ onRetry }: { readonly onRetry: () => void }) {
         className="flex min-h-11 max-w-full items-center gap-1.5 rounded-lg px-2 text-ink-faint text-sm hover:text-ink"
       >
         <Waypoints aria-hidden="true" className="size-4 shrink-0" />
-        <span className="truncate max-sm:hidden lg:hidden">Fallback</span>
+        <span className="min-w-0 lg:hidden">
+          <WhereItFits>Fallback</WhereItFits>
+        </span>
         <span className="truncate max-lg:hidden">
           WebSockets are blocked here: using the fallback
         </span>

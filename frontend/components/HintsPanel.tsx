@@ -82,7 +82,7 @@ export const HintsPanel = memo(function HintsPanel({
   return (
     <section aria-labelledby={titleId} className="relative flex min-h-0 min-w-0 flex-1 flex-col">
       <div className="flex h-13 shrink-0 items-center gap-3 px-4 md:px-6">
-        <h2 id={titleId} className="font-semibold text-lg">
+        <h2 id={titleId} className="shrink-0 font-semibold text-lg">
           Coach Hints
         </h2>
         <StatusDot status={status} />

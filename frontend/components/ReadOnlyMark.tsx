@@ -1,4 +1,5 @@
 import { PencilOff } from "lucide-react";
+import { WhereItFits } from "./WhereItFits";
 
 /** Says that the reader may look on, and no more. */
 export function ReadOnlyMark() {
@@ -6,10 +7,10 @@ export function ReadOnlyMark() {
     <span
       data-testid="read-only"
       title="Your link lets you look on; marking hints and telling the coach is for others."
-      className="flex shrink-0 items-center gap-1.5 text-ink-faint text-sm"
+      className="flex min-w-0 items-center gap-1.5 text-ink-faint text-sm sm:shrink-0"
     >
       <PencilOff aria-hidden="true" className="size-4 shrink-0" />
-      Read-only
+      <WhereItFits>Read-only</WhereItFits>
     </span>
   );
 }

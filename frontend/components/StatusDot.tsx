@@ -20,7 +20,7 @@ export function StatusDot({ status }: { readonly status: ConnectionStatus }) {
       aria-live="polite"
       data-testid="status"
       data-status={status}
-      className="flex items-center gap-2 text-ink-soft text-sm"
+      className="flex shrink-0 items-center gap-2 text-ink-soft text-sm"
     >
       <span aria-hidden="true" className={`size-3 shrink-0 ${SHAPES[status]}`} />
       {STATUS_WORDS[status]}

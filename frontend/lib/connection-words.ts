@@ -15,7 +15,7 @@ export const STATUS_WORDS: Readonly<Record<ConnectionStatus, string>> = {
 export const WAITING_WORDS: Readonly<Record<ConnectionStatus, string>> = {
   connecting: "Connecting to the relay…",
   connected: "Connected, and waiting for the first one.",
-  reconnecting: "The connection is lost. Trying to reconnect…",
+  reconnecting: "Not connected. Trying to reconnect…",
   offline: "This device is offline. They will come when it is back.",
   refused: "Not connected: access was refused.",
   closed: "Not connected.",
@@ -91,7 +91,7 @@ export function explainConnection(
   connection: ConnectionState,
   upgraded: boolean,
 ): Explanation | null {
-  const { problem, tokenTrouble, everConnected } = connection;
+  const { problem, tokenTrouble, everConnected, turnedAway } = connection;
   if (problem !== null) return explainProblem(problem, everConnected);
   if (connection.status === "offline") {
     return {
@@ -104,7 +104,8 @@ export function explainConnection(
   if (tokenTrouble?.kind === "not_given") {
     return { title: `${TOKEN_SERVICE} fails`, text: tokenTrouble.detail, canRetry: true };
   }
-  if (everConnected) return { title: "Connection lost", text: "", canRetry: true };
+  if (everConnected) return { title: "Connection lost", text: turnedAway, canRetry: true };
+  if (turnedAway !== "") return { title: "Not connected yet", text: turnedAway, canRetry: true };
   return {
     title: "The relay doesn't answer",
     text: upgraded ? INSECURE : "",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from playwright.async_api import Page
+    from playwright.async_api import Browser, Page
 
     from tests.support.redis import RedisServer
 
@@ -212,6 +212,40 @@ async def test_where_websockets_are_blocked(
         await expect(page.get_by_test_id("fallback")).to_have_count(0, timeout=15_000)
         await publisher.hint(session_id, "By socket.")
         await opened.shows_hint("By socket.")
+
+
+async def test_turned_away_where_websockets_are_blocked(
+    redis_server: RedisServer, browser: Browser, page: Page, session_id: str
+) -> None:
+    """Who finds no place over HTTP reads why, and is let in once there is one."""
+    flags = ("--page-dir", str(PAGE_DIR), "--max-connections-per-session", "1")
+    with RelayProcess(redis_server.url, *flags) as relay:
+        async with NoUpgrades(relay.port) as proxy, await browser.new_page() as first:
+            await FacilitatorPage(first).open(relay.base_url, session_id)
+            await page.goto(_link(proxy.base_url, session_id))
+            await expect(page.get_by_text("Not connected yet")).to_be_visible(timeout=15_000)
+            await expect(page.get_by_text("which is the most")).to_be_visible()
+            await first.close()
+            await page.get_by_role("button", name="Try now").click()
+            await FacilitatorPage(page).shows_status("connected", timeout_s=30.0)
+
+
+async def test_a_narrow_screen(
+    guarded: RelayProcess, page: Page, session_id: str, screenshots: Path
+) -> None:
+    """On a phone, what stands beside the heading leaves it whole, however much that is."""
+    await page.set_viewport_size({"width": 390, "height": 844})
+    async with NoUpgrades(guarded.port) as proxy:
+        await page.goto(_link(proxy.base_url, session_id, token(session_id, role="observer")))
+        await expect(page.get_by_test_id("fallback")).to_be_visible(timeout=30_000)
+        await expect(page.get_by_test_id("read-only")).to_be_visible()
+        heading = await page.get_by_role("heading", name="Coach Hints").bounding_box()
+        fallback = await page.get_by_test_id("fallback").bounding_box()
+        await page.screenshot(path=screenshots / "observer-fallback-phone.png")
+    assert heading is not None
+    assert fallback is not None
+    assert heading["height"] < 32, "the heading has more than one line"
+    assert fallback["x"] + fallback["width"] <= 390
 
 
 async def test_no_foreign_script(relay: RelayProcess, page: Page, session_id: str) -> None:

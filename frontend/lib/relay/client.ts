@@ -291,6 +291,7 @@ export class RelayClient {
     this.#update({
       status: "connected",
       attempt: 0,
+      turnedAway: "",
       everConnected: true,
       role: message.role ?? null,
     });
@@ -322,6 +323,10 @@ export class RelayClient {
       return;
     }
     this.#noteEnd(end.reached);
+    // A socket that never opened doesn't take back what the relay has said over a stream.
+    if (end.reached || !isSocket(connection)) {
+      this.#state = { ...this.#state, turnedAway: connection.greeted ? "" : end.said };
+    }
     this.#detach();
     const name = closeName(end.code);
     if (name === "token_expired") this.#access.expired();

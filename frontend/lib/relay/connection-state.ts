@@ -29,6 +29,8 @@ export interface ConnectionState {
   readonly retryAtMs: number | null;
   /** Why the client has stopped; null unless the status is `refused` or `closed`. */
   readonly problem: Problem | null;
+  /** What the relay said when it last let nobody in for a while; empty when it said nothing. */
+  readonly turnedAway: string;
   /** Whether the relay has ever answered. */
   readonly everConnected: boolean;
   /** Whether WebSockets don't get through here, so that an event stream stands in for them. */
@@ -45,6 +47,7 @@ export const INITIAL_STATE: ConnectionState = {
   attempt: 0,
   retryAtMs: null,
   problem: null,
+  turnedAway: "",
   everConnected: false,
   fallback: false,
   role: null,

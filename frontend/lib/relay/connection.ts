@@ -10,8 +10,10 @@ const ABNORMAL = 1006;
 /** How a connection came to its end. */
 export interface ConnectionEnd {
   readonly code: number;
-  /** What the relay said about it; may be empty. */
+  /** What the relay said about it, be it the close code's own name; may be empty. */
   readonly detail: string;
+  /** What the relay said in a sentence, before the close code; may be empty. */
+  readonly said: string;
   /** Whether it ever got as far as a relay. */
   readonly reached: boolean;
   /** How long the relay has asked to be left alone, in ms. */
@@ -110,8 +112,9 @@ export class Connection {
 
   #end(code: number, reason: string, reached: boolean): void {
     if (this.#closed) return;
-    const detail = this.#lastError || reason;
+    const said = this.#lastError;
+    const detail = said || reason;
     this.close();
-    this.#options.onEnd(this, { code, detail, reached, retryAfterMs: this.#retryAfterMs });
+    this.#options.onEnd(this, { code, detail, said, reached, retryAfterMs: this.#retryAfterMs });
   }
 }

@@ -68,7 +68,7 @@ export class Understudy {
       this.#connection = this.#options.open(transport);
     } catch {
       // The browser itself won't have it, be it by a policy of the page's.
-      this.ended(transport, { code: 1006, detail: "", reached: false, retryAfterMs: 0 });
+      this.ended(transport, { code: 1006, detail: "", said: "", reached: false, retryAfterMs: 0 });
     }
   }
 

@@ -17,6 +17,17 @@ describe("connection words", () => {
     expect(explainConnection(reconnecting, false)?.title).toBe("The relay doesn't answer");
   });
 
+  it("pass on why a relay lets nobody in for now, rather than say that it doesn't answer", () => {
+    const turnedAway = "You have 2 connections, which is the most: close some.";
+    expect(explainConnection({ ...reconnecting, turnedAway }, true)).toEqual({
+      title: "Not connected yet",
+      text: turnedAway,
+      canRetry: true,
+    });
+    const lost = { ...reconnecting, everConnected: true, turnedAway };
+    expect(explainConnection(lost, false)?.text).toBe(turnedAway);
+  });
+
   it("name wss where an insecure address had to be upgraded and doesn't answer", () => {
     expect(explainConnection(reconnecting, true)?.text).toMatch(
       /^This page is served over https, so the relay must be reachable over wss\./,

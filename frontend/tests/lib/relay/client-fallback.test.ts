@@ -248,6 +248,23 @@ describe("a stream", () => {
     expect(waitMs).toBeLessThan(10_000);
   });
 
+  it("tells why the relay turns it away, until it is let in or says something else", () => {
+    open();
+    blockOnce();
+    blockOnce();
+    world.stream.receive({ type: "error", code: "rate_limited", text: "Close some." });
+    world.stream.breakOff();
+    expect(client.state).toMatchObject({ status: "reconnecting", turnedAway: "Close some." });
+    world.advance((client.state.retryAtMs ?? 0) - world.nowMs());
+    blockOnce();
+    expect([client.state.turnedAway, isStream()]).toEqual(["Close some.", true]);
+    world.stream.greet();
+    expect(client.state.turnedAway).toBe("");
+    world.stream.receive({ type: "error", code: "unknown_hint", text: "No such hint.", ref: "f1" });
+    world.stream.breakOff();
+    expect(client.state.turnedAway).toBe("");
+  });
+
   it("goes on from a drain after the delay that it was given", () => {
     fallBack();
     world.stream.receive({ type: "drain", reconnect_after_ms: 500 });
