@@ -396,7 +396,11 @@ export class RelayClient {
       // A stream can't be pinged, and one over the network that was lost is likely dead.
       this.#detach();
       this.#connect();
-    } else if (this.#connection.greeted) this.#watchdog.probe();
+    } else if (this.#connection.greeted) {
+      this.#watchdog.probe();
+      // The stream stays; whether it is still needed is another question now.
+      if (event === "online" && !isSocket(this.#connection)) this.#understudy.watchFor();
+    }
   };
 
   #onOffline = (): void => {

@@ -203,6 +203,22 @@ describe("where no WebSocket gets through", () => {
     expect([isStream(), world.liveSockets]).toEqual([false, 1]);
   });
 
+  it("tries a socket soon in another network that the stream has survived", () => {
+    fallBack();
+    world.emit("offline");
+    world.stream.receive({ type: "heartbeat", position: null });
+    world.emit("online");
+    const tried = world.sockets.length;
+    world.advance(4_000);
+    expect([world.sockets.length, isStream(), world.stream.isClosed]).toEqual([
+      tried + 1,
+      false,
+      false,
+    ]);
+    world.socket.breakOff();
+    expect(client.state).toMatchObject({ status: "connected", fallback: true });
+  });
+
   it("leaves nothing behind when it closes while a socket is tried", () => {
     fallBack();
     client.retryNow();
