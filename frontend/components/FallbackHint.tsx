@@ -42,6 +42,8 @@ export function FallbackHint({ onRetry }: { readonly onRetry: () => void }) {
         <button
           type="button"
           onClick={() => {
+            // What has the focus goes away.
+            button.current?.focus();
             toggle();
             onRetry();
           }}

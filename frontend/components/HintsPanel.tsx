@@ -93,6 +93,9 @@ export const HintsPanel = memo(function HintsPanel({
       </div>
       <HintAnnouncer hints={hints} />
       <AwayAnnouncer away={away} />
+      <p className="sr-only" aria-live="polite">
+        {fallback && "WebSockets are blocked here: using the fallback."}
+      </p>
       {hints.length === 0 ? (
         <HintsEmpty status={status} />
       ) : (

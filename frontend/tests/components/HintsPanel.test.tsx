@@ -439,9 +439,20 @@ describe("the fallback", () => {
     expect(screen.getByText(/Everything works/)).not.toBeVisible();
     fireEvent.click(hint);
     expect(screen.getByText(/Everything works/)).toBeVisible();
+    screen.getByRole("button", { name: "Try now" }).focus();
     fireEvent.click(screen.getByRole("button", { name: "Try now" }));
     expect(onRetry).toHaveBeenCalledOnce();
     expect(screen.getByText(/Everything works/)).not.toBeVisible();
+    expect(hint).toHaveFocus();
+  });
+
+  it("is read out when it begins", () => {
+    const { rerender } = render(<HintsPanel hints={[]} status="connected" />);
+    const words = () =>
+      [...document.querySelectorAll("p[aria-live=polite]")].map((live) => live.textContent);
+    expect(words().join("")).toBe("");
+    rerender(<HintsPanel hints={[]} status="connected" fallback />);
+    expect(words()).toContain("WebSockets are blocked here: using the fallback.");
   });
 
   it("is not spoken of where there is none", () => {
