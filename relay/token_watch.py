@@ -135,7 +135,7 @@ class TokenWatch:
         self._metrics.revocations.set(len(self._revocations))
 
     def _end_revoked(self) -> None:
-        error = Unauthorized("The token has been revoked: get a new one.")
+        error = Unauthorized("The token has been revoked.")
         message = Publication(None, Error(code=error.code, text=str(error)).to_json())
         for holders in list(self._holders.values()):
             for holder in tuple(holders):

@@ -123,7 +123,7 @@ class Tokens:
             Unauthorized: for what has.
         """
         if self._revoked is not None and self._revoked.covers(grant):
-            raise Unauthorized("The token has been revoked: get a new one.")
+            raise Unauthorized("The token has been revoked.")
 
     def _claims(self, token: str, algorithm: str, key_id: str | None) -> dict[str, Any] | None:
         """Return what a token says; None when no key that is known has signed it."""
@@ -153,7 +153,7 @@ class Tokens:
         except InvalidSignatureError:
             raise
         except ExpiredSignatureError:
-            raise Unauthorized("The token has expired: get a new one.") from None
+            raise Unauthorized("The token has expired.") from None
         except ImmatureSignatureError:
             raise Unauthorized("The token is not valid yet: compare the clocks.") from None
         except MissingRequiredClaimError as error:
