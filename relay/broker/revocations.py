@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Newest entries that are kept, approximately: some 20 MB. With more than these, change the key.
 _MAX_ENTRIES = 100_000
+# With the one that was read last.
 _PAGE = 1000
 _KINDS = ("jti", "sub")
 
@@ -65,7 +66,8 @@ class RevocationLog:
         """Return what was added after an entry, and the id of the last one now.
 
         Args:
-            after: what this returned last; None for all there is.
+            after: what this returned last; None for all there is. An entry that is gone is taken for
+                None: the list was lost, and what is in it since may have lower ids.
 
         Raises:
             BrokerError: Redis could not.
@@ -75,14 +77,20 @@ class RevocationLog:
         while True:
             async with self._broker.bounded():
                 page: Any = await self._broker.redis.xrange(
-                    keys.REVOCATIONS, min="-" if last is None else f"({last}", count=_PAGE
+                    keys.REVOCATIONS, min="-" if last is None else last, count=_PAGE
                 )
+            if last is not None:
+                if not page or text(page[0][0]) != last:
+                    # A replica took over whose clock is behind, and that lacked the newest entries.
+                    last = None
+                    continue
+                del page[0]
             for entry_id, fields in page:
                 last = text(entry_id)
                 one = _parse(fields)
                 if one is not None:
                     found.append(one)
-            if len(page) < _PAGE:
+            if len(page) < _PAGE - 1:
                 return last, found
 
 

@@ -57,6 +57,27 @@ async def test_many(log: RevocationLog, monkeypatch: pytest.MonkeyPatch) -> None
     assert await log.read(last) == (last, [])
 
 
+async def test_a_list_that_was_lost(broker: Broker, log: RevocationLog) -> None:
+    """After a failover that lost the newest entries, also one with a lower id than they had is read."""
+
+    async def write(entry_id: str, name: str) -> Revocation:
+        fields: Any = {"kind": "jti", "name": name, "at": "1", "until": "2"}
+        await broker.redis.xadd(keys.REVOCATIONS, fields, id=entry_id)
+        return Revocation("jti", name, 1.0, 2.0)
+
+    await write("5-1", "kept")
+    await write("9-1", "lost")
+    last, _ = await log.read(None)
+    assert last == "9-1"
+    await broker.redis.delete(keys.REVOCATIONS)
+    kept, new = await write("5-1", "kept"), await write("7-1", "new")
+    last, found = await log.read(last)
+    assert (last, found) == ("7-1", [kept, new])
+    assert await log.read(last) == (last, [])
+    await broker.redis.delete(keys.REVOCATIONS)
+    assert await log.read(last) == (None, [])
+
+
 async def test_how_long_it_is_kept(broker: Broker, log: RevocationLog) -> None:
     """The list stays as long as any entry concerns anything, whichever came first, and no longer."""
     for for_s, expected_s in ((60, 60), (600, 600), (10, 600)):
