@@ -236,13 +236,13 @@ class HintCancelled(HintEnded):
 
 
 class KeysUnavailable(HintRelayError):
-    """A token can't be judged now: the keys that it may be signed with can't be fetched."""
+    """A token can't be judged now: the key that it names is not known, and can't be asked for."""
 
     code = "unavailable"
 
     def __str__(self) -> str:
         """Say what to do."""
-        return "The token can't be checked now: its issuer's keys can't be fetched. Try again."
+        return "The token can't be checked now: its issuer can't be asked for keys. Try again."
 
 
 Refusal = RequestError | KeysUnavailable

@@ -106,11 +106,15 @@ class Jwks:
         return self._keys
 
     async def look_again(self) -> bool:
-        """Ask for new keys, unless that was done just now; many who ask at once share one answer."""
+        """Ask for new keys, unless that was done just now; many who ask at once share one answer.
+
+        Returns whether there was one. Until it can be asked again nobody knows whether the issuer has
+        not just begun to sign with another key.
+        """
         if self._fetching is None:
             pause_s = _COOLDOWN_S if self._is_fresh else _RETRY_S
             if self._asked_at_s is not None and self._clock_s() - self._asked_at_s < pause_s:
-                return self._is_fresh
+                return False
             self._fetching = asyncio.create_task(self._refresh(), name="jwks")
         # Shielded: who waits may go, and the others still want the answer.
         return await asyncio.shield(self._fetching)
@@ -120,7 +124,8 @@ class Jwks:
         failures = 0
         try:
             while True:
-                if await self.look_again():
+                await self.look_again()
+                if self._is_fresh:
                     failures = 0
                     await asyncio.sleep(_MAX_AGE_S)
                 else:

@@ -45,7 +45,7 @@ class KeySource(Protocol):
         """Those that are known now."""
 
     async def look_again(self) -> bool:
-        """Ask for new ones, unless that was done just now; tells whether the answer is fresh."""
+        """Ask for new ones, unless that was done just now; tells whether there was an answer."""
 
 
 class Revoked(Protocol):
@@ -106,9 +106,9 @@ class Tokens:
             raise Unauthorized("The token is no JWT.")
         claims = self._claims(token, algorithm, key_id)
         if claims is None and self._source is not None and algorithm in PUBLIC_ALGORITHMS:
-            is_fresh = await self._source.look_again()
+            is_answered = await self._source.look_again()
             claims = self._claims(token, algorithm, key_id)
-            if claims is None and not is_fresh and not self._finds_key(algorithm, key_id):
+            if claims is None and not is_answered and not self._finds_key(algorithm, key_id):
                 raise KeysUnavailable
         if claims is None:
             raise Unauthorized("The token was not signed with a key that is taken here.")

@@ -525,7 +525,7 @@ async def test_answers_that_nobody_reads(
     async with local_relay(
         redis_server.url,
         options={"timeout_keep_alive": 0.1},
-        handshake_timeout_s=0.3,
+        handshake_timeout_s=1.0,
         page_dir=tmp_path,
     ) as relay:
         # Else the kernel takes some of them whole.

@@ -537,10 +537,11 @@ async def test_published_keys(
         await _assert_taken(relay, session_id, two.token(session_id))
         await _assert_taken(relay, session_id, one.token(session_id))
         assert len(keys.asked) == 2
-        # Strangers.
+        # Strangers, or the next rotation: nobody can tell until the issuer is asked again.
         for number in range(20):
             made = three.token(session_id, key_id=f"made-up-{number}")
-            await _assert_refused(relay, session_id, "unauthorized", token=made)
+            code, _, error = await _refusal(relay, session_id, token=made)
+            assert (code, error["code"]) == (1011, "unavailable")
         pem = one.public_pem
         for header in ({"alg": "HS256", "kid": "one"}, {"alg": "none", "kid": "one"}):
             forged = signed(header, claims(session_id), pem)
@@ -554,10 +555,13 @@ async def test_published_keys(
         assert (code, error["code"]) == (1011, "unavailable")
         await _assert_taken(relay, session_id, one.token(session_id))
         await keys.start()
+        clock[0] += 10
+        await _assert_refused(relay, session_id, "unauthorized", token=three.token(session_id))
         # Withdrawn.
         keys.publish(two, three)
         clock[0] += 10
         await _assert_taken(relay, session_id, three.token(session_id))
+        clock[0] += 10
         await _assert_refused(relay, session_id, "unauthorized", token=one.token(session_id))
         await relay.until_nothing_is_left()
 
