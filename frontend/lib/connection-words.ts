@@ -34,6 +34,7 @@ const INSECURE =
 
 /** What a token is asked of, to people who have never heard of tokens. */
 const TOKEN_SERVICE = "The sign-in service";
+const NO_ACCESS = "No access to this session";
 /** A single failure heals within a second or two, and matters to nobody. */
 const FAILURES_TO_TELL = 2;
 
@@ -55,9 +56,16 @@ export function explainProblem(problem: Problem, wasConnected = false): Explanat
         ),
         canRetry: problem.renewable === true,
       };
+    case "forbidden":
+      // The link may be for another session; or it is good, and the page stands where it may not.
+      return {
+        title: NO_ACCESS,
+        text: sentences(detail, "Ask whoever gave you the link."),
+        canRetry: problem.renewable === true,
+      };
     case "signed_out":
       return {
-        title: "No access to this session",
+        title: NO_ACCESS,
         text: sentences(`${TOKEN_SERVICE} gave none.`, detail, "Sign in, then try again."),
         canRetry: true,
       };

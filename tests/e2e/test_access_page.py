@@ -93,6 +93,8 @@ async def test_no_token(
     await page.screenshot(path=screenshots / "unauthorized.png")
     await page.wait_for_timeout(3000)
     assert _connects(guarded) == tries
+    await page.goto(_link(guarded.base_url, session_id, token("another", sub="ada")))
+    await expect(page.get_by_text("No access to this session")).to_be_visible()
     await page.goto(_link(guarded.base_url, session_id, token(session_id, sub="ada")))
     await opened.shows_status("connected")
 

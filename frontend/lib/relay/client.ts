@@ -154,7 +154,8 @@ export class RelayClient {
       return;
     }
     // What was refused is not going to be taken now: another is asked for, where there is whom to ask.
-    if (this.#state.problem?.kind === "unauthorized") this.#access.expired();
+    const { problem } = this.#state;
+    if (problem !== null && needsToken(problem)) this.#access.expired();
     this.#connect();
   }
 
@@ -333,7 +334,7 @@ export class RelayClient {
     const comesBack =
       shouldReconnect(end.code) || (name === "unauthorized" && this.#access.canRecover(token));
     if (comesBack) this.#wait(end.retryAfterMs);
-    else this.#stop(problemOfClose(end.code, end.detail));
+    else this.#stop(problemOfClose(end.code, end.detail, end.forbidden));
   };
 
   /** Lets a connection go that is of no use, and comes back. */

@@ -14,6 +14,8 @@ export interface ConnectionEnd {
   readonly detail: string;
   /** What the relay said in a sentence, before the close code; may be empty. */
   readonly said: string;
+  /** Whether it said that access is not for this page or token, rather than that the token is bad. */
+  readonly forbidden: boolean;
   /** Whether it ever got as far as a relay. */
   readonly reached: boolean;
   /** How long the relay has asked to be left alone, in ms. */
@@ -50,6 +52,7 @@ export class Connection {
   #closed = false;
   /** What the relay said last about itself: some close codes refer to it. */
   #lastError = "";
+  #forbidden = false;
   #retryAfterMs = 0;
 
   constructor(socket: SocketLike, clock: Clock, options: ConnectionOptions) {
@@ -105,6 +108,7 @@ export class Connection {
     const frame = parseMessage(data);
     if (frame.kind === "message" && frame.message.type === "error" && frame.position === null) {
       this.#lastError = frame.message.text;
+      this.#forbidden = frame.message.code === "forbidden";
       if (!this.#greeted) this.#retryAfterMs = frame.message.retry_after_ms ?? 0;
     }
     this.#options.onFrame(this, frame);
@@ -114,7 +118,9 @@ export class Connection {
     if (this.#closed) return;
     const said = this.#lastError;
     const detail = said || reason;
+    const forbidden = this.#forbidden;
+    const retryAfterMs = this.#retryAfterMs;
     this.close();
-    this.#options.onEnd(this, { code, detail, said, reached, retryAfterMs: this.#retryAfterMs });
+    this.#options.onEnd(this, { code, detail, said, forbidden, reached, retryAfterMs });
   }
 }

@@ -3,6 +3,7 @@ import { closeName } from "./codes";
 /** Why the client stopped and won't come back by itself. */
 export type ProblemKind =
   | "unauthorized"
+  | "forbidden"
   | "signed_out"
   | "bad_request"
   | "limit_reached"
@@ -20,11 +21,16 @@ export interface Problem {
   readonly renewable?: boolean;
 }
 
-/** Returns the problem behind a close code that stays away. */
-export function problemOfClose(code: number, detail: string): Problem {
+/**
+ * Returns the problem behind a close code that stays away.
+ *
+ * @param forbidden whether the relay said that access is not for this page or token
+ */
+export function problemOfClose(code: number, detail: string, forbidden = false): Problem {
   const name = closeName(code);
   switch (name) {
     case "unauthorized":
+      return { kind: forbidden ? "forbidden" : name, detail };
     case "bad_request":
     case "limit_reached":
     case "kicked":
@@ -45,7 +51,7 @@ export function problemOfThrow(error: unknown): Problem {
 
 /** Tells whether another token would help. */
 export function needsToken(problem: Problem): boolean {
-  return problem.kind === "unauthorized" || problem.kind === "signed_out";
+  return ["unauthorized", "forbidden", "signed_out"].includes(problem.kind);
 }
 
 /** Tells whether the relay turned the page away, rather than the conversation having ended. */

@@ -68,12 +68,13 @@ export class Understudy {
       this.#connection = this.#options.open(transport);
     } catch {
       // The browser itself won't have it, be it by a policy of the page's.
-      this.ended(transport, { code: 1006, detail: "", said: "", reached: false, retryAfterMs: 0 });
+      this.ended(transport, { code: 1006, detail: "", reached: false });
     }
   }
 
   /** Is told of the end of what was tried: the connection that stands goes on. */
-  ended(transport: Transport, { reached, code, detail }: ConnectionEnd): void {
+  ended(transport: Transport, end: Pick<ConnectionEnd, "code" | "detail" | "reached">): void {
+    const { code, detail, reached } = end;
     this.#connection = null;
     if (this.#watching) {
       // Not sooner, whatever came of it: one that was refused would be refused again.

@@ -53,6 +53,15 @@ describe("connection words", () => {
     expect(explainProblem({ ...problem, detail: "Unauthorized" }).text).toBe("Ask for a new link.");
   });
 
+  it("blame no link that may be good where the page or the session is the trouble", () => {
+    const detail = "Pages of this origin may not talk to the relay.";
+    expect(explainProblem({ kind: "forbidden", detail }, true)).toEqual({
+      title: "No access to this session",
+      text: `${detail} Ask whoever gave you the link.`,
+      canRetry: false,
+    });
+  });
+
   it("offer another try where there is somebody to ask for a token", () => {
     const renewable = { kind: "unauthorized", detail: "", renewable: true } as const;
     expect(explainProblem(renewable)).toMatchObject({

@@ -53,6 +53,19 @@ describe("a refused token", () => {
     expect([world.sockets.length, world.timers]).toEqual([1, 0]);
   });
 
+  it("is told from a page or a session that it is not for", () => {
+    open({ token: "old" });
+    world.socket.receive({ type: "error", code: "forbidden", text: "Not for this session." });
+    world.socket.breakOff(1008, "Unauthorized");
+    expect(client.state).toMatchObject({
+      status: "refused",
+      problem: { kind: "forbidden", detail: "Not for this session." },
+    });
+    client.bringToken("new");
+    world.socket.greet();
+    expect([bearer(), client.state.status]).toEqual(["new", "connected"]);
+  });
+
   it("is forgotten when the person brings a good one", () => {
     open({ token: "old" });
     world.socket.breakOff(1008);
