@@ -36,7 +36,7 @@ export function ConnectionBanner({
         aria-hidden="true"
         className={`size-5 shrink-0 ${passing ? "text-warn" : "text-bad"}`}
       />
-      <p className="min-w-0 flex-1 text-pretty">
+      <p className="min-w-0 flex-1 text-pretty [overflow-wrap:anywhere]">
         <strong className="font-semibold">{explanation.title}.</strong> {explanation.text}{" "}
         {status === "reconnecting" && <NextTry retryAtMs={retryAtMs} />}
       </p>
