@@ -99,13 +99,13 @@ class Admission:
         if self._in_session[ticket.session] >= most:
             raise LimitReached(
                 "max_connections_per_session",
-                f"This session has {most:,} connections to this relay, which is the most.",
+                f"This session has all the connections to this relay that it may have ({most:,}).",
             )
         most = settings.max_connections_per_address
         if ticket.counted_as is not None and self._at_address[ticket.counted_as] >= most:
             raise LimitReached(
                 "max_connections_per_address",
-                f"There are {most:,} connections from your address, which is the most.",
+                f"Your address has all the connections to this relay that it may have ({most:,}).",
             )
         sessions = self._sessions_of.get(ticket.grant.holder or "")
         if sessions is None:
@@ -114,13 +114,13 @@ class Admission:
         if sessions.total() >= most:
             raise LimitReached(
                 "max_connections_per_subject",
-                f"You have {most:,} connections, which is the most: close some.",
+                f"You have all the connections that you may have ({most:,}): close one.",
             )
         most = settings.max_sessions_per_token
         if ticket.session not in sessions and len(sessions) >= most:
             raise LimitReached(
                 "max_sessions_per_token",
-                f"You are in {most:,} sessions at once, which is the most: leave some.",
+                f"You are in all the sessions that you may be in at once ({most:,}): leave one.",
             )
 
 

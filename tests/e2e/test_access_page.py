@@ -226,7 +226,7 @@ async def test_turned_away_where_websockets_are_blocked(
             await FacilitatorPage(first).open(relay.base_url, session_id)
             await page.goto(_link(proxy.base_url, session_id))
             await expect(page.get_by_text("Not connected yet")).to_be_visible(timeout=15_000)
-            await expect(page.get_by_text("which is the most")).to_be_visible()
+            await expect(page.get_by_text("that it may have")).to_be_visible()
             await first.close()
             await page.get_by_role("button", name="Try now").click()
             await FacilitatorPage(page).shows_status("connected", timeout_s=30.0)

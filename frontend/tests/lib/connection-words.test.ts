@@ -18,7 +18,7 @@ describe("connection words", () => {
   });
 
   it("pass on why a relay lets nobody in for now, rather than say that it doesn't answer", () => {
-    const turnedAway = "You have 2 connections, which is the most: close some.";
+    const turnedAway = "You have all the connections that you may have (2): close one.";
     expect(explainConnection({ ...reconnecting, turnedAway }, true)).toEqual({
       title: "Not connected yet",
       text: turnedAway,
