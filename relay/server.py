@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import sys
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, cast
 
 import uvicorn
@@ -22,6 +24,7 @@ from relay.socket.asgi_protocol import AsgiProtocol
 from relay.socket.protocol import RelayProtocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from starlette.applications import Starlette
@@ -51,6 +54,41 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def _ignore(number: int, frame: FrameType | None) -> None:
     """Take a signal that has been dealt with."""
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes that are started meanwhile never hear SIGINT, which a terminal sends to all.
+
+    Their parent hears it and stops them with SIGTERM. One that is still importing its modules would
+    end with a traceback. A signal that comes meanwhile is heard afterwards.
+    """
+    # It is started with the first process, and lets the signal in again when it is (CPython 3.11).
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Workers(Multiprocess):
+    """uvicorn's supervisor of several processes, at each place where it starts some."""
+
+    def init_processes(self) -> None:
+        """Start all."""
+        with _deaf_to_interrupts():
+            super().init_processes()
+
+    def restart_all(self) -> None:
+        """Replace each (SIGHUP)."""
+        with _deaf_to_interrupts():
+            super().restart_all()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace those that have died."""
+        with _deaf_to_interrupts():
+            super().keep_subprocess_alive()
 
 
 def worker_app() -> Starlette:
@@ -163,5 +201,5 @@ def run(settings: Settings, listener: socket.socket) -> None:
             for number, handler in before.items():
                 signal.signal(number, handler)
     else:
-        Multiprocess(config, sockets=[listener]).run()
+        _Workers(config, sockets=[listener]).run()
         listener.close()

@@ -291,6 +291,18 @@ def test_ctrl_c_in_a_terminal(two_workers: RelayProcess) -> None:
     assert "Traceback" not in two_workers.output
 
 
+@pytest.mark.parametrize("delay_s", [0.0, 0.1, 0.3, 0.6])
+def test_ctrl_c_while_workers_start(redis_server: RedisServer, delay_s: float) -> None:
+    """Ctrl-C ends all without a traceback, however far workers have come."""
+    with RelayProcess(redis_server.url, "--workers", "2", port=0).without_waiting() as relay:
+        wait_until(lambda: len(_workers(relay)) == 2, "two workers begin", every_s=0.002)
+        # They import their modules for about so long; no moment of it can be waited for.
+        time.sleep(delay_s)
+        os.killpg(relay.pid, signal.SIGINT)
+        assert relay.wait(10) == 0
+        assert "Traceback" not in relay.output
+
+
 def test_workers_end_with_a_killed_parent(two_workers: RelayProcess) -> None:
     """Workers don't outlive a parent that was killed: they would hold the port for ever."""
     started = set(_children(two_workers.pid))
