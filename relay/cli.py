@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from relay.broker.revocations import RevocationLog
 from relay.duration import parse_duration_s
 from relay.errors import HintRelayError, SettingsError
 from relay.logs import configure_logs
+from relay.redis_url import without_password
 from relay.settings import Settings
 
 if TYPE_CHECKING:
@@ -158,7 +160,7 @@ def dev(
         configure_logs(settings.log_level, settings.log_format)
         listener = stack.enter_context(server.bind(settings))
         _err.print()
-        url_flag = "" if redis_url is None else f" --redis-url {redis_url}"
+        url_flag = "" if redis_url is None else f" --redis-url {without_password(redis_url)}"
         if redis_url is None:
             # Imported here: only this command needs it, and it takes a while.
             from relay.embedded import EmbeddedBroker  # noqa: PLC0415
@@ -172,8 +174,10 @@ def dev(
             agent = subprocess.Popen(  # noqa: S603 - our own module, with the same interpreter
                 [
                     sys.executable, "-c", _SAMPLE_AGENT, "replay", "--sample", "--loop",
-                    "--session", DEMO_SESSION, "--redis-url", settings.redis_url,
+                    "--session", DEMO_SESSION,
                 ],
+                # Not as an argument: everybody on this machine can read those.
+                env={**os.environ, "RELAY_REDIS_URL": settings.redis_url},
                 stdout=subprocess.DEVNULL,
             )  # fmt: skip
             stack.callback(_stop, agent)

@@ -9,6 +9,14 @@ from relay.errors import SettingsError
 _SCHEMES = ("redis", "rediss", "unix")
 
 
+def without_password(url: str) -> str:
+    """Return the URL as it may be shown to whoever looks at a screen."""
+    before, at, after = url.rpartition("@")
+    scheme, slashes, credentials = before.partition("://")
+    user, colon, password = credentials.partition(":")
+    return f"{scheme}{slashes}{user}{colon}…{at}{after}" if password else url
+
+
 def check_redis_url(url: str) -> str:
     """Return the URL unchanged.
 

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jwt
 import pytest
@@ -23,11 +22,9 @@ from relay.embedded import EmbeddedBroker
 from relay.settings import Settings
 from tests.support.client import client
 from tests.support.process import ROOT, Process, stable_port, wait_until
+from tests.support.redis import RedisServer
 from tests.support.relay import RelayProcess
 from tests.support.tokens import OTHER_SECRET, SECRET
-
-if TYPE_CHECKING:
-    from tests.support.redis import RedisServer
 
 _BIN = Path(sys.executable).parent
 _PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}
@@ -422,6 +419,21 @@ async def test_the_told_command_finds_ones_own_redis(redis_server: RedisServer) 
     with Dev("--redis-url", redis_server.url) as dev:
         await asyncio.to_thread(dev.wait_until_told)
         assert redis_server.url in dev.told("send")
+
+
+async def test_dev_with_a_password(session_id: str) -> None:
+    """A password of one's Redis is for the relay and the sample agent, and is neither shown nor listed."""
+    with RedisServer("--requirepass", session_id) as server:
+        url = f"redis://:{session_id}@127.0.0.1:{server.port}/0"
+        with Dev("--redis-url", url, "--sample") as dev:
+            await asyncio.to_thread(dev.wait_until_told)
+            assert f"redis://:…@127.0.0.1:{server.port}/0" in dev.told("send")
+            async with client(dev.ws_url, "demo") as facilitator:
+                await facilitator.next_of("transcript", 20)
+            assert session_id not in dev.output
+            for child in _children(dev.pid):
+                assert session_id not in Path(f"/proc/{child}/cmdline").read_text()
+            assert await asyncio.to_thread(dev.stop) == 0
 
 
 async def test_dev_without_a_page(tmp_path: Path) -> None:

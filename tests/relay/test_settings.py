@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from relay.errors import SettingsError
-from relay.redis_url import check_redis_url
+from relay.redis_url import check_redis_url, without_password
 from relay.settings import Settings
 from tests.support.tokens import OTHER_SECRET, SECRET, key_pair
 
@@ -76,6 +76,20 @@ def test_what_is_no_redis_url(url: str) -> None:
     with pytest.raises(SettingsError, match="redis://localhost:6379/0") as refusal:
         check_redis_url(url)
     assert "word" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://ada@h", "redis://ada@h"),
+        ("redis://:word@h:1/0", "redis://:…@h:1/0"),
+        ("rediss://ada:wo:r@d@h/0?x=y", "rediss://ada:…@h/0?x=y"),
+    ],
+)
+def test_urls_that_are_shown(url: str, shown: str) -> None:
+    """A URL is shown without its password."""
+    assert without_password(url) == shown
 
 
 def test_a_probe_needs_time_to_be_heard() -> None:
