@@ -117,7 +117,7 @@ class Gate:
         )
 
     def check_again(self, grant: Grant) -> None:
-        """Do nothing if what a request may do was not taken back while its body came.
+        """Do nothing if what a request may do was not taken back since it was checked.
 
         Raises:
             Unauthorized: when it was.

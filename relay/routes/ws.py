@@ -102,8 +102,10 @@ class WebSocketEndpoint:
         """Count somebody in who may come in; returns why not, if not."""
         if isinstance(request, FeedRequest):
             try:
+                # Accepting may have taken a while, in which the token was revoked.
+                self._gate.check_again(request.ticket.grant)
                 self._serving.let_in(reader, request.ticket)
-            except LimitReached as error:
+            except RequestError as error:
                 return error
         return request
 

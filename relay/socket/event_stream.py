@@ -29,8 +29,8 @@ HEADERS = [
     # nginx, and others that took it over, would collect the stream.
     (b"x-accel-buffering", b"no"),
 ]
-# When browsers come back by themselves; ours decides itself.
-_RETRY = b"retry: 2000\n\n"
+# When browsers come back by themselves, who all lose a relay at once; our page decides itself.
+_RETRY_FROM_MS, _RETRY_SPREAD_MS = 1000, 4000
 _MAX_BEATS_STUCK = 2
 # How long a peer may take to read what is on its way to it when the server stops; as in connection.py.
 _FAREWELL_S = 1.0
@@ -191,7 +191,8 @@ class EventStream(WokenReader):
     async def _send_all(self, send: Send) -> int:
         try:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            await self._send_body(send, _RETRY)
+            retry_ms = _RETRY_FROM_MS + self._visit % _RETRY_SPREAD_MS
+            await self._send_body(send, b"retry: %d\n\n" % retry_ms)
             while (batch := await self.next_batch()) is not None:
                 await self._send_body(send, b"".join(map(self._event, batch)))
             code = self.ending or CloseCode.INTERNAL_ERROR

@@ -108,8 +108,9 @@ async def test_the_beginning(relay: LocalRelay, session_id: str) -> None:
             "you": "guest-mara",
         }
         assert event.last_id == "", "there is no position to resume from"
-        assert reader.raw.startswith(b"retry: 2000\n\n")
-        assert reader.parser.retry_ms == 2000
+        assert reader.raw.startswith(b"retry: ")
+        assert reader.parser.retry_ms is not None
+        assert 1000 <= reader.parser.retry_ms < 5000
         headers = reader.answer.headers
         assert headers["content-type"] == "text/event-stream; charset=utf-8"
         assert headers["cache-control"] == "no-store"
