@@ -323,6 +323,9 @@ def parse_object(data: bytes | str) -> dict[str, Any]:
 
 
 def _validated(adapter: TypeAdapter[_M], value: dict[str, Any]) -> _M:
+    if not isinstance(value.get("type", ""), str):
+        # pydantic would write it down for its report, and fail on stderr where it is nested too deep.
+        raise InvalidMessage("'type': Input should be a text.")
     try:
         return adapter.validate_python(value)
     except ValidationError as error:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
 
+from relay.socket.inbound import release
+
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
     from websockets.frames import Frame
@@ -32,6 +34,11 @@ class AsgiProtocol(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
         else:
             super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the app, and let go of what has come."""
+        super().connection_lost(exc)
+        release(self.conn)
 
     def keepalive_timeout(self) -> None:
         """Give up a peer that answers no ping, also one that does not read."""

@@ -253,9 +253,11 @@ class Connection(FeedReader, asyncio.Protocol):
     def _read_on(self) -> None:
         """Read the next slice of what has come."""
         self._is_reading_on = False
+        if self._is_lost:
+            return
         data, self._unread = self._unread[:_SLICE_BYTES], self._unread[_SLICE_BYTES:]
         self._read(data)
-        if self._is_deaf or self._is_lost:
+        if self._is_deaf:
             self._unread = b""
         if not self._is_held:
             self._go_on_reading()
@@ -328,6 +330,10 @@ class Connection(FeedReader, asyncio.Protocol):
         self._is_lost = self._is_closing = True
         self._is_ready = False
         self._waiting = None
+        self._unread = b""
+        if self._inbound is not None:
+            self._inbound.release()
+            self._inbound = None
         self._open_connections.discard(self)
         self._serving.heartbeat.discard(self)
         if self._close_timer is not None:

@@ -119,9 +119,28 @@ class Inbound:
             self._protocol.send_close(code, reason)
         return self.output()
 
+    def release(self) -> None:
+        """Let go of what has come, once the connection is lost; nothing else may be called after it."""
+        release(self._protocol)
+
     def output(self) -> bytes:
         """Return what the protocol itself wants to send: pongs, the answer to a close, a failure."""
         return b"".join(self._protocol.data_to_send())
+
+
+def release(protocol: Protocol) -> None:
+    """Let go of all that the library holds for a connection that is lost.
+
+    Its parser refers to itself, and what it failed on to the parser: without this, all of it would wait
+    for the garbage collector, which runs rarely here.
+    """
+    protocol.parser.close()
+    for failure in (protocol.parser_exc, protocol.handshake_exc):
+        error: BaseException | None = failure
+        while error is not None:
+            error.__traceback__ = None
+            error = error.__context__
+    protocol.events_received()
 
 
 def _bytes_on_the_wire(size: int) -> int:

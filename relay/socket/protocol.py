@@ -232,6 +232,13 @@ class RelayProtocol(HttpToolsProtocol):
             # The base tells only the newest of several requests, and this one would go on for ever.
             running.disconnected = True
             running.message_event.set()
+        self._unset_keepalive_if_required()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Let go of what refers to this object, and would wait with it for the garbage collector."""
+        self.parser = None  # type: ignore[assignment]
+        self.cycle = self._running = None  # type: ignore[assignment]
 
     def shutdown(self) -> None:
         """Let an endless answer end, because the server stops."""
@@ -330,6 +337,7 @@ class RelayProtocol(HttpToolsProtocol):
             super().handle_websocket_upgrade()
             if behind and not self.transport.is_closing():
                 cast("asyncio.Protocol", self.transport.get_protocol()).data_received(behind)
+            self._let_go()
             return
         try:
             url = httptools.parse_url(self.url)
@@ -361,8 +369,7 @@ class RelayProtocol(HttpToolsProtocol):
         if behind:
             upgrade.data_received(behind)
         upgrade.run(scope)
-        # The parser and this object refer to each other; without this they wait for the collector.
-        self.parser = None  # type: ignore[assignment]
+        self._let_go()
 
 
 def _plain_answer(status: HTTPStatus) -> bytes:

@@ -111,11 +111,15 @@ class Serving:
                 self._take(reader, fields)
                 return None
         except RequestError as error:
-            refusal = too_many or error
-        else:
-            refusal = too_many
-        self.records.refused_inbound(visit, client, refusal)
-        return error_answer(refusal, ref)
+            # Not kept in a name: its traceback refers to this frame, and the two to one another.
+            return self._refused(too_many or error, ref, visit, client)
+        return self._refused(too_many, ref, visit, client)
+
+    def _refused(
+        self, error: RequestError, ref: str | None, visit: int, client: str | None
+    ) -> Publication:
+        self.records.refused_inbound(visit, client, error)
+        return error_answer(error, ref)
 
     def _take(self, reader: FeedReader, fields: dict[str, Any]) -> None:
         message = check_inbound(fields)

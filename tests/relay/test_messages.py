@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from relay.errors import InvalidMessage, MessageTooLarge
@@ -14,6 +15,7 @@ from relay.messages import (
     Ping,
     Refresh,
     Refreshed,
+    check_inbound,
     check_size,
     parse_inbound,
     parse_message,
@@ -67,6 +69,14 @@ def test_only_facilitators_messages_come_in() -> None:
     ):
         parse_inbound('{"type":"hint","text":"forged"}')
     assert isinstance(parse_inbound('{"type":"ping"}'), Ping)
+
+
+def test_a_type_that_is_no_text(capfd: pytest.CaptureFixture[str]) -> None:
+    """A type of another kind is refused, however deep it is nested, without a word on stderr."""
+    for kind in (5, None, ["hint"], orjson.loads(b"[" * 1000 + b"]" * 1000)):
+        with pytest.raises(InvalidMessage, match="'type': Input should be a text"):
+            check_inbound({"type": kind})
+    assert capfd.readouterr().err == ""
 
 
 def test_refusals_show_no_values() -> None:

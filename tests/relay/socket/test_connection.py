@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import socket
@@ -48,6 +49,9 @@ ON_BOTH_LOOPS = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
 
 _FEW_BYTES = 4096
 """A receive buffer that makes a reader slow after a few hundred KB, most of them the server's."""
+
+# Modules whose objects a connection is made of.
+_OURS = ("relay", "websockets", "uvicorn", "pydantic", "orjson")
 
 _BOUND = 64 * 1024
 """What a reader that does not keep up may cost in user space, and one publication more."""
@@ -798,3 +802,48 @@ def _on(relay: LocalRelay, transport: FakeTransport) -> Connection:
     connection = Connection(relay.serving, "192.0.2.1", b"", set())
     connection.connection_made(transport)
     return connection
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        b"",
+        close_frame(),
+        _GARBAGE * 3,
+        frame(BINARY, b"x"),
+        _BREACH,
+        frame(TEXT, b"\xff"),
+        frame(TEXT, b"x" * 20_000),
+        frame(TEXT, b"x" * 100)[:50],
+        frame(CLOSE, b"\x03"),
+    ],
+    ids=["reset", "close", "garbage", "binary", "breach", "not text", "large", "half", "half a code"],
+)  # fmt: skip
+async def test_nothing_waits_for_the_collector(
+    relay: LocalRelay, session_id: str, last: bytes
+) -> None:
+    """However somebody behaves and goes, all of it is gone at once: the collector runs rarely."""
+
+    async def come_and_go() -> None:
+        with await RawClient.connect(relay.port) as raw:
+            await raw.open(f"/ws?session={session_id}")
+            await raw.welcome()
+            await raw.send(last)
+            # What it is answered, if anything, is not waited for: who goes does not wait either.
+            await asyncio.sleep(0.02)
+        await relay.until(lambda: not relay.open_connections, "nobody")
+
+    # What is made once.
+    await come_and_go()
+    gc.collect()
+    gc.disable()
+    try:
+        await come_and_go()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        ours = [one for one in gc.garbage if type(one).__module__.startswith(_OURS)]
+        assert ours == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
