@@ -104,7 +104,7 @@ def create_app(
     sessions = SessionEndpoints(
         broker, presence, hub, inbox, gate, serving.records, settings, metrics
     )
-    health = HealthEndpoints(hub, broker, metrics, gate.addresses)
+    health = HealthEndpoints(hub, broker, metrics, gate)
     log = get_logger("relay.app")
 
     @asynccontextmanager

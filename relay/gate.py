@@ -89,6 +89,15 @@ class Gate:
             raise self.limited("handshakes_per_s", wait_ms)
         return address
 
+    def is_near(self, peer: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Tell whether a request comes from this machine or a private network, and is its own.
+
+        Neither is what came through a proxy, nor what a page of somebody else makes a browser here ask.
+        """
+        return self.addresses.is_private(peer, headers) and self._origins.allows(
+            _header(headers, b"origin"), _header(headers, b"host")
+        )
+
     def check_room(self) -> None:
         """Do nothing while this worker can take one more.
 

@@ -15,8 +15,8 @@ from relay.errors import BrokerError
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from relay.auth.addresses import Addresses
     from relay.broker.broker import Broker
+    from relay.gate import Gate
     from relay.hub import Hub
     from relay.metrics import Metrics
 
@@ -26,9 +26,9 @@ _NO_STORE = {"cache-control": "no-store"}
 class HealthEndpoints:
     """Says how this worker is."""
 
-    def __init__(self, hub: Hub, broker: Broker, metrics: Metrics, addresses: Addresses) -> None:
+    def __init__(self, hub: Hub, broker: Broker, metrics: Metrics, gate: Gate) -> None:
         self._hub = hub
-        self._addresses = addresses
+        self._gate = gate
         self._broker = broker
         self._metrics = metrics
 
@@ -71,6 +71,5 @@ class HealthEndpoints:
         )
 
     def _is_near(self, request: Request) -> bool:
-        """Tell whether a request comes from this machine or a private network, not through a proxy."""
         peer = request.client.host if request.client else None
-        return self._addresses.is_private(peer, request.scope["headers"])
+        return self._gate.is_near(peer, request.scope["headers"])

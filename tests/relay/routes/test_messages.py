@@ -719,6 +719,8 @@ async def test_an_operators_numbers(redis_server: RedisServer) -> None:
         assert "hint_relay_limits_reached" in (await http.get("/metrics")).text
         through = {"x-forwarded-for": "192.0.2.1"}
         _refused(await http.get("/metrics", headers=through), 404, "not_found")
+        for foreign in ({"host": "evil.example"}, {"origin": "https://evil.example"}):
+            _refused(await http.get("/metrics", headers=foreign), 404, "not_found")
         assert (await http.get("/health/ready", headers=through)).is_success
         assert (await http.get("/health/live")).headers["x-content-type-options"] == "nosniff"
 
