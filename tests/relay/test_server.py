@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,7 +109,6 @@ def test_no_waiting_for_acknowledgements() -> None:
         assert listener.proto == socket.IPPROTO_TCP
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other kernels can't be told")
 @pytest.mark.parametrize("path", ["/events?session={}", "/sessions/{}/messages"])
 async def test_peers_that_take_nothing(
     redis_server: RedisServer, session_id: str, monkeypatch: pytest.MonkeyPatch, path: str
