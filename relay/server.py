@@ -42,8 +42,8 @@ _BACKLOG = 2048
 _SEND_BUFFER_BYTES = 128 * 1024
 
 # How long a peer may take nothing of what is sent to it; as HAProxy's "tcp-ut" in deploy/. The kernel
-# would wait a quarter of an hour for one that left the network without a word, which counts as watching
-# so long when it reads events, and for ever for one that does not read its answer.
+# would wait a quarter of an hour for one that left the network without a word, and a reader of events
+# counts as watching so long. (Whoever is there and does not read its answer: see RelayProtocol.)
 _UNTAKEN_TIMEOUT_MS = 30_000
 
 # Python 3.11's are 700, 10, 10.
